@@ -1,0 +1,208 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[tapline] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'tapline'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'tapline'= {
+            cand --color 'Colour: auto, always or never'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand listen 'Accept connections and copy what arrives to stderr'
+            cand proxy 'Relay TCP to one target'
+            cand sni-peek 'Show the ClientHello of each TLS client'
+            cand sni-route 'Route TLS by server name (SNI), without decrypting'
+            cand tls-terminate 'Decrypt TLS and forward plaintext'
+            cand lb4 'Balance TCP connections over backends'
+            cand lb7 'Balance HTTP/1.1 requests over backends'
+            cand scan 'Find open, closed and filtered ports'
+            cand demo 'See the main job done in a few seconds'
+        }
+        &'tapline;listen'= {
+            cand --output 'Write the bytes there as they are, "-" for stdout, instead of showing them'
+            cand --idle-timeout 'Close a connection that sends nothing for this long ("off" for never)'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --hex 'Show bytes in hexadecimal with their offsets'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;proxy'= {
+            cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
+            cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
+            cand --idle-timeout 'Without a byte in either direction; noticed up to a quarter later ("off" for never)'
+            cand --half-close-timeout 'The same, once one side has ended ("off" for never)'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --insecure 'Do not check who a tls: target is'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;sni-peek'= {
+            cand --hello-timeout 'For the whole ClientHello, from the accept on'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;sni-route'= {
+            cand --unknown-name 'For names that no rule has [default: refuse]'
+            cand --no-name 'For hellos without a name [default: refuse]'
+            cand --not-tls 'For clients that do not speak TLS [default: refuse]'
+            cand --hello-timeout 'For the whole ClientHello, from the accept on'
+            cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
+            cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
+            cand --idle-timeout 'Without a byte in either direction; noticed up to a quarter later ("off" for never)'
+            cand --half-close-timeout 'The same, once one side has ended ("off" for never)'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --insecure 'Do not check who a tls: target is'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;tls-terminate'= {
+            cand --cert 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]'
+            cand --key 'Its private key (PEM)'
+            cand --name 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]'
+            cand --handshake-timeout 'For the TLS handshake, after the hello'
+            cand --hello-timeout 'For the whole ClientHello, from the accept on'
+            cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
+            cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
+            cand --idle-timeout 'Without a byte in either direction; noticed up to a quarter later ("off" for never)'
+            cand --half-close-timeout 'The same, once one side has ended ("off" for never)'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --insecure 'Do not check who a tls: target is'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;lb4'= {
+            cand --policy 'How the next backend is chosen'
+            cand --check-interval 'From one check of a backend to the next'
+            cand --check-timeout 'For one check'
+            cand --rise 'Good checks in a row that bring a backend up'
+            cand --fall 'Failed checks in a row that take it down; the first check of all decides alone'
+            cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
+            cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
+            cand --idle-timeout 'Without a byte in either direction; noticed up to a quarter later ("off" for never)'
+            cand --half-close-timeout 'The same, once one side has ended ("off" for never)'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --no-checks 'Do not check; a backend that refuses is still passed over'
+            cand --insecure 'Do not check who a tls: target is'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;lb7'= {
+            cand --policy 'How the next backend is chosen'
+            cand --check-interval 'From one check of a backend to the next'
+            cand --check-timeout 'For one check'
+            cand --rise 'Good checks in a row that bring a backend up'
+            cand --fall 'Failed checks in a row that take it down; the first check of all decides alone'
+            cand --health 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]'
+            cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
+            cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
+            cand --response-timeout 'From a request to the head of the backend''s answer'
+            cand --idle-timeout 'For a client that neither asks nor reads, and a body that does not go on'
+            cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
+            cand --connections 'Stop after N connections; exit 1 if one of them failed'
+            cand --for 'Stop after this time; exit 4 if nothing happened'
+            cand --grace 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them'
+            cand --color 'Colour: auto, always or never'
+            cand --no-checks 'Do not check; a backend that refuses is still passed over'
+            cand --insecure 'Do not check who a tls: target is'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;scan'= {
+            cand -p 'Ports: 22,80,8000-8100; 8000- is up to 65535, - is all'
+            cand --ports 'Ports: 22,80,8000-8100; 8000- is up to 65535, - is all'
+            cand --concurrency 'Probes at a time; less where the limit on open files is lower'
+            cand --connect-timeout 'For one probe; below 1s a single lost packet hides a port'
+            cand --retries 'Ask ports that do not answer so many times more'
+            cand --color 'Colour: auto, always or never'
+            cand --all 'Also show ports that are closed or filtered'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'tapline;demo'= {
+            cand --color 'Colour: auto, always or never'
+            cand --json 'JSON Lines on both streams, with stable keys'
+            cand -q 'Only results and errors'
+            cand --quiet 'Only results and errors'
+            cand --explain 'Say each step of each connection'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+    ]
+    $completions[$command]
+}

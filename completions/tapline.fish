@@ -1,0 +1,192 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_tapline_global_optspecs
+    string join \n json q/quiet explain color= h/help V/version
+end
+
+function __fish_tapline_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_tapline_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_tapline_using_subcommand
+    set -l cmd (__fish_tapline_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c tapline -n "__fish_tapline_needs_command" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_needs_command" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_needs_command" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_needs_command" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_needs_command" -s h -l help -d 'Print help'
+complete -c tapline -n "__fish_tapline_needs_command" -s V -l version -d 'Print version'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "listen" -d 'Accept connections and copy what arrives to stderr'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "proxy" -d 'Relay TCP to one target'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-peek" -d 'Show the ClientHello of each TLS client'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-route" -d 'Route TLS by server name (SNI), without decrypting'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "tls-terminate" -d 'Decrypt TLS and forward plaintext'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb4" -d 'Balance TCP connections over backends'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb7" -d 'Balance HTTP/1.1 requests over backends'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "scan" -d 'Find open, closed and filtered ports'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "demo" -d 'See the main job done in a few seconds'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Write the bytes there as they are, "-" for stdout, instead of showing them' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection that sends nothing for this long ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hex -d 'Show bytes in hexadecimal with their offsets'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l unknown-name -d 'For names that no rule has [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-name -d 'For hellos without a name [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d 'For clients that do not speak TLS [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'Its private key (PEM)' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
+least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-timeout -d 'For one check' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rise -d 'Good checks in a row that bring a backend up' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
+least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-timeout -d 'For one check' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l rise -d 'Good checks in a row that bring a backend up' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l response-timeout -d 'From a request to the head of the backend\'s answer' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l idle-timeout -d 'For a client that neither asks nor reads, and a body that does not go on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -s p -l ports -d 'Ports: 22,80,8000-8100; 8000- is up to 65535, - is all' -r
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l concurrency -d 'Probes at a time; less where the limit on open files is lower' -r
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l connect-timeout -d 'For one probe; below 1s a single lost packet hides a port' -r
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l retries -d 'Ask ports that do not answer so many times more' -r
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l all -d 'Also show ports that are closed or filtered'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand demo" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand demo" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand demo" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand demo" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'

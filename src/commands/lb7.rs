@@ -1,0 +1,89 @@
+//! `tapline lb7`: balances HTTP requests.
+
+use crate::{
+    args::{self, UsageError},
+    serve::Session,
+};
+use std::{process::ExitCode, sync::Arc, time::Duration};
+use tapline::{
+    addr::{ListenAddr, Target, TargetSpec},
+    event::End,
+    health::Probe,
+    http::{self, Balancer, Timeouts},
+    pool::Pool,
+    server::{Conn, Handler},
+};
+
+/// Balance HTTP/1.1 requests over backends
+///
+/// Connections are kept on both sides; hop-by-hop headers are removed; X-Forwarded-For, -Proto and -Host say who asked;
+/// a request that no backend took is sent to the next one, and answered with 502, 503 or 504 and the reason where none
+/// is left. Upgrades (WebSocket) are not passed on.
+#[derive(clap::Args)]
+#[command(before_help = "Example: tapline lb7 8080 h1:80 h2:80,weight=3", after_help = AFTER)]
+pub struct Lb7 {
+    /// Where to listen
+    listen: ListenAddr,
+    /// The backends, each with an optional weight: h2:80,weight=3
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<TargetSpec>,
+    #[command(flatten)]
+    balance: args::Balance,
+    /// Check backends by GET on this path; 200 to 399 is well [default: by connecting]
+    #[arg(long, value_name = "PATH", value_parser = path, help_heading = "Balancing")]
+    health: Option<String>,
+    #[command(flatten)]
+    connect: args::Connect,
+    /// From a request to the head of the backend's answer
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::duration, help_heading = "HTTP")]
+    response_timeout: Duration,
+    /// For a client that neither asks nor reads, and a body that does not go on
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::duration, help_heading = "HTTP")]
+    idle_timeout: Duration,
+    #[command(flatten)]
+    serve: args::Serve,
+}
+
+const AFTER: &str = "\
+Examples:
+  tapline lb7 8080 10.0.0.1:80 10.0.0.2:80 --health /healthz
+  tapline lb7 0 builtin:http builtin:http -- curl -s http://{addr}/";
+
+fn path(text: &str) -> Result<String, String> {
+    let legal = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic());
+    if legal { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".into()) }
+}
+
+impl Lb7 {
+    pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let plain = |spec: &&TargetSpec| !matches!(spec.target, Target::Tcp(_) | Target::Builtin(_));
+        if let (Some(_), Some(spec)) = (&self.health, self.targets.iter().find(plain)) {
+            return Err(UsageError(format!(
+                "--health asks over plain TCP, which {} is not; leave --health out to check by connecting",
+                spec.target
+            ))
+            .into());
+        }
+        let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
+        let dialer = self.connect.dialer()?;
+        let checks = self.balance.checks(self.health.map_or(Probe::Connect, Probe::Http));
+        let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout };
+        let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
+        let started = |_: &_| {
+            pool.announce(&session.reporter.events());
+            if let Some(checks) = checks {
+                session.check(&pool, &checks, &dialer);
+            }
+        };
+        self.serve.run(&self.listen, handler, session, started).await
+    }
+}
+
+/// Answers every request from a backend.
+pub struct Balanced(pub Arc<Balancer>);
+
+impl Handler for Balanced {
+    async fn handle(&self, conn: Conn) -> End {
+        http::serve(conn, self.0.clone()).await
+    }
+}

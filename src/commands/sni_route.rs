@@ -1,0 +1,139 @@
+//! `tapline sni-route`: routes TLS by the name in its hello, without decrypting.
+
+use crate::{
+    args::{self, UsageError},
+    serve::Session,
+};
+use std::{process::ExitCode, time::Duration};
+use tapline::{
+    addr::{ListenAddr, TargetSpec},
+    dial::Dialer,
+    event::{By, End, Event, Phase},
+    forward::Forward,
+    hello::{Greeting, Name},
+    peek::{self, Alert},
+    pool::{Policy, Pool},
+    relay::Timeouts,
+    route::{Rule, Table},
+    server::{Conn, Handler},
+};
+
+/// Route TLS by server name (SNI), without decrypting
+///
+/// An exact name wins over *.parent, which stands for exactly one label; the order of the rules never matters. An
+/// unknown name, no name, and what is not TLS each have a route of their own, and are refused where it is not given:
+/// TLS with the alert unrecognized_name (112), anything else by closing. A malformed or late hello is always refused.
+#[derive(clap::Args)]
+#[command(before_help = "Example: tapline sni-route 8443 a.test=127.0.0.1:9443 '*.b.test=9444'", after_help = AFTER)]
+pub struct SniRoute {
+    /// Where to listen
+    listen: ListenAddr,
+    /// Rules; several targets for a name are taken in turn
+    #[arg(required = true, value_name = "NAME=TARGET[,TARGET...]")]
+    rules: Vec<Rule>,
+    /// For names that no rule has [default: refuse]
+    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
+    unknown_name: Option<TargetSpec>,
+    /// For hellos without a name [default: refuse]
+    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
+    no_name: Option<TargetSpec>,
+    /// For clients that do not speak TLS [default: refuse]
+    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
+    not_tls: Option<TargetSpec>,
+    #[command(flatten)]
+    hello: args::Hello,
+    #[command(flatten)]
+    connect: args::Connect,
+    #[command(flatten)]
+    relay: args::Relay,
+    #[command(flatten)]
+    serve: args::Serve,
+}
+
+const AFTER: &str = "\
+Examples:
+  tapline sni-route :443 'www.a.test=web1:443,web2:443' '*.a.test=apps:443'
+  tapline sni-route 8443 a.test=9443 --not-tls 127.0.0.1:80 --unknown-name 127.0.0.1:9000";
+
+impl SniRoute {
+    pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let way = Way { dialer: self.connect.dialer()?, timeouts: self.relay.into() };
+        let mut rules = Vec::new();
+        for rule in self.rules {
+            rules.push((rule.pattern, way.to(&rule.targets).await?));
+        }
+        let table = Table::new(rules).map_err(|error| UsageError(error.to_string()))?;
+        let router = Router {
+            table,
+            unknown_name: way.to_one(self.unknown_name).await?,
+            no_name: way.to_one(self.no_name).await?,
+            not_tls: way.to_one(self.not_tls).await?,
+            limit: self.hello.hello_timeout,
+        };
+        let all = router.table.targets().chain([&router.unknown_name, &router.no_name, &router.not_tls].into_iter().flatten());
+        let pools: Vec<Pool> = all.map(|forward| forward.pool.clone()).collect();
+        self.serve.run(&self.listen, router, session, |_| pools.iter().for_each(|pool| pool.announce(&session.reporter.events()))).await
+    }
+}
+
+/// What all forwards have in common.
+struct Way {
+    dialer: Dialer,
+    timeouts: Timeouts,
+}
+
+impl Way {
+    async fn to(&self, targets: &[TargetSpec]) -> anyhow::Result<Forward> {
+        Ok(Forward { pool: Pool::new(targets, Policy::RoundRobin).await?, dialer: self.dialer.clone(), timeouts: self.timeouts })
+    }
+
+    async fn to_one(&self, target: Option<TargetSpec>) -> anyhow::Result<Option<Forward>> {
+        match target {
+            Some(target) => self.to(&[target]).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+struct Router {
+    table: Table<Forward>,
+    unknown_name: Option<Forward>,
+    no_name: Option<Forward>,
+    not_tls: Option<Forward>,
+    limit: Duration,
+}
+
+impl Handler for Router {
+    async fn handle(&self, mut conn: Conn) -> End {
+        let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
+            Ok(greeting) => greeting,
+            Err(end) => return end,
+        };
+        let (name, rule, forward, refusal) = match greeting {
+            Greeting::Tls(hello) => match &hello.name {
+                Name::Absent => (None, "no name".to_owned(), self.no_name.as_ref(), Some(Alert::UnrecognizedName)),
+                name => match name.dns().and_then(|name| self.table.find(name)) {
+                    Some((pattern, forward)) => (name.text(), pattern.to_string(), Some(forward), None),
+                    None => (name.text(), "unknown name".to_owned(), self.unknown_name.as_ref(), Some(Alert::UnrecognizedName)),
+                },
+            },
+            Greeting::NotTls(protocol) => (None, format!("not TLS but {protocol}"), self.not_tls.as_ref(), None),
+            Greeting::Malformed(malformed) => {
+                peek::refuse(conn.stream, Alert::DecodeError).await;
+                return End::failed(By::Client, Phase::Hello, malformed);
+            }
+        };
+        let target =
+            forward.map(|forward| forward.pool.backends().iter().map(|backend| backend.label.as_ref()).collect::<Vec<_>>().join(","));
+        conn.events.emit(Event::Routed { id: conn.id, name: name.clone(), rule: rule.clone(), target });
+        if let Some(forward) = forward {
+            return forward.run(conn).await;
+        }
+        match refusal {
+            Some(alert) => peek::refuse(conn.stream, alert).await,
+            None => peek::close(conn.stream).await,
+        }
+        let what = name.map_or(rule.clone(), |name| format!("{rule} {name}"));
+        End::failed(By::Rule, Phase::Hello, format!("no route: {what}"))
+    }
+}

@@ -1,0 +1,32 @@
+//! How many files and sockets this process may have open.
+
+/// Descriptors that are not connections: the three standard ones, the runtime's, listeners, and some to spare.
+const OWN: u64 = 32;
+/// What one relayed connection needs: two sockets and, while bytes flow, half of the time a pipe.
+const EACH: u64 = 3;
+
+/// Raises the soft limit to the hard one (RLIMIT_NOFILE, getrlimit(2)) and says what it is; the soft limit is kept low
+/// for select(2), which nothing here uses. `None` where there is no limit or it cannot be read.
+#[cfg(unix)]
+#[must_use]
+pub fn raise() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok() {
+        return limit.maximum;
+    }
+    limit.current
+}
+
+/// There is no such limit on this system.
+#[cfg(not(unix))]
+#[must_use]
+pub fn raise() -> Option<u64> {
+    None
+}
+
+/// How many connections fit into a limit on descriptors; at least one.
+#[must_use]
+pub fn connections_within(limit: u64) -> usize {
+    usize::try_from(limit.saturating_sub(OWN) / EACH).unwrap_or(usize::MAX).max(1)
+}

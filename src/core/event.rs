@@ -1,0 +1,364 @@
+//! What happens, as values: everything that tapline could say about its work is an [`Event`], and every connection
+//! ends with an [`End`] that names who ended it, in which phase, and why.
+
+use crate::addr::Endpoint;
+use serde::Serialize;
+use std::{
+    fmt, io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Something that happened. Serialized, it is an object whose `event` holds the name of the variant.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// Clients can connect. Always the first event; the address is the real one where port 0 was asked for.
+    Listening { addr: Endpoint },
+    /// A server inside this process stands for a `builtin:` target.
+    Builtin { target: String, addr: Endpoint },
+    /// A certificate was made in memory; `ca` is the file with the authority that signed it.
+    Certificate { names: Vec<String>, ca: String, try_with: String },
+    /// A connection was accepted.
+    Opened { id: ConnId, peer: Endpoint },
+    /// The start of a connection was read and a rule was chosen for it. `target` is absent where it is refused.
+    Routed { id: ConnId, name: Option<String>, rule: String, target: Option<String> },
+    /// A TLS handshake with the client is complete.
+    Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
+    /// A target did not take a connection; where there is another, it is tried next.
+    DialFailed { id: ConnId, target: String, why: String },
+    /// A target took a connection.
+    Dialed {
+        id: ConnId,
+        target: String,
+        addr: Endpoint,
+        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+        elapsed: Duration,
+    },
+    /// An HTTP request was answered. `target` is absent where no backend gave the answer.
+    Request {
+        id: ConnId,
+        target: Option<String>,
+        method: String,
+        path: String,
+        status: u16,
+        retries: u32,
+        why: Option<String>,
+        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+        elapsed: Duration,
+    },
+    /// A connection ended. `received` and `sent` are bytes at the client's socket.
+    Closed {
+        id: ConnId,
+        peer: Endpoint,
+        target: Option<String>,
+        #[serde(flatten)]
+        end: End,
+        received: u64,
+        sent: u64,
+        spliced: bool,
+        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+        elapsed: Duration,
+    },
+    /// A backend went up or down by its active checks.
+    Health { target: String, up: bool, why: String },
+    /// A connection could not be accepted; the next attempt comes after the pause.
+    AcceptFailed {
+        why: String,
+        #[serde(rename = "retry_in_ms", serialize_with = "millis")]
+        retry_in: Duration,
+    },
+    /// No connection is accepted any more; those that are open may end by themselves until the grace is over.
+    Draining {
+        open: usize,
+        #[serde(rename = "grace_ms", serialize_with = "millis")]
+        grace: Duration,
+    },
+    /// The drain ended. `aborted` connections were reset.
+    Drained { aborted: usize },
+    /// Events were lost because nobody read them fast enough.
+    Dropped { events: u64 },
+    /// Something worth knowing that stops nothing.
+    Note { text: String },
+}
+
+fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    // Whole microseconds keep the text short; more digits would be noise.
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// The number of a connection within one run, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ConnId(pub u64);
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// Who ended it.
+    pub by: By,
+    /// In which phase.
+    pub during: Phase,
+    /// The cause, in a few words; `done` where everything went as it should.
+    pub why: String,
+    /// Whether the connection did not do what it was there for.
+    pub failed: bool,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The client.
+    Client,
+    /// The target.
+    Target,
+    /// A timeout; the phase tells which.
+    Timeout,
+    /// A rule: no route, a refusal by policy.
+    Rule,
+    /// The end of the program.
+    Shutdown,
+    /// Something within this process or machine: no descriptors, a panic.
+    Local,
+}
+
+/// What a connection is doing. The flags of timeouts are named after these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Phase {
+    /// Accepted, nothing done yet.
+    Accept,
+    /// Reading the first bytes of the client.
+    Hello,
+    /// TLS handshake with the client.
+    Handshake,
+    /// Choosing a target and connecting to it.
+    Dial,
+    /// Bytes flow.
+    Relay,
+    /// One direction has ended, the other goes on.
+    HalfClose,
+    /// Reading a request's head.
+    Request,
+    /// Waiting for a backend's answer, or passing it on.
+    Response,
+}
+
+const PHASES: [Phase; 8] =
+    [Phase::Accept, Phase::Hello, Phase::Handshake, Phase::Dial, Phase::Relay, Phase::HalfClose, Phase::Request, Phase::Response];
+
+impl End {
+    /// Ended as it should, by whoever ended first.
+    #[must_use]
+    pub fn done(by: By, during: Phase) -> Self {
+        Self { by, during, why: "done".into(), failed: false }
+    }
+
+    /// Ended by a failure.
+    #[must_use]
+    pub fn failed(by: By, during: Phase, why: impl fmt::Display) -> Self {
+        Self { by, during, why: why.to_string(), failed: true }
+    }
+
+    /// Ended by an I/O error, in the field's usual words.
+    #[must_use]
+    pub fn io(by: By, during: Phase, error: &io::Error) -> Self {
+        let by = if is_local(error) { By::Local } else { by };
+        Self::failed(by, during, io_words(error))
+    }
+
+    /// Ended because `limit` went by.
+    #[must_use]
+    pub fn timeout(during: Phase, limit: Duration) -> Self {
+        Self::failed(By::Timeout, during, format!("nothing for {limit:?}"))
+    }
+}
+
+/// An I/O error in the words that a network person expects.
+#[must_use]
+pub fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "reset".into(),
+        io::ErrorKind::ConnectionRefused => "refused".into(),
+        io::ErrorKind::BrokenPipe => "closed while being written to".into(),
+        io::ErrorKind::TimedOut => "timed out in the kernel".into(),
+        io::ErrorKind::HostUnreachable => "host unreachable".into(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The innermost cause of an error, which says what happened in the fewest words; HTTP libraries wrap it in several
+/// layers of "error sending request".
+#[must_use]
+pub fn cause_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.downcast_ref().map_or_else(|| cause.to_string(), io_words)
+}
+
+/// Whether an error tells of this process or machine and not of the other side: out of descriptors, buffers, memory,
+/// local ports; not permitted.
+#[must_use]
+pub fn is_local(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, OutOfMemory, PermissionDenied};
+    is_descriptor_shortage(error) || matches!(error.kind(), AddrInUse | AddrNotAvailable | OutOfMemory | PermissionDenied)
+}
+
+/// EMFILE and ENFILE (accept(2), socket(2)): the process or the machine has no descriptor left, which passes.
+#[must_use]
+pub fn is_descriptor_shortage(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(24 | 23))
+}
+
+/// Where events go.
+pub trait Sink: Send + Sync + 'static {
+    /// Takes an event. Must not block: it is called between the reads and writes of connections.
+    fn emit(&self, event: Event);
+}
+
+/// A shared [`Sink`].
+#[derive(Clone)]
+pub struct Events(Arc<dyn Sink>);
+
+impl Events {
+    /// Events that go to `sink`.
+    pub fn new(sink: impl Sink) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Events that go nowhere.
+    #[must_use]
+    pub fn silent() -> Self {
+        struct Silent;
+        impl Sink for Silent {
+            fn emit(&self, _: Event) {}
+        }
+        Self::new(Silent)
+    }
+
+    /// Hands an event to the sink.
+    pub fn emit(&self, event: Event) {
+        self.0.emit(event);
+    }
+}
+
+/// Bytes that passed at a socket. Counted in [`crate::stream::Stream`] and by the splice path, nowhere else.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Traffic {
+    /// Adds bytes that were read from the socket.
+    pub fn add_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Adds bytes that were written to the socket.
+    pub fn add_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Bytes read from the socket so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Bytes in both directions so far.
+    pub fn total(&self) -> u64 {
+        self.received() + self.sent()
+    }
+
+    /// Bytes written to the socket so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+}
+
+/// What a connection has come to, for whoever reports its end: also after a panic or an abort.
+#[derive(Debug)]
+pub struct Progress {
+    phase: AtomicU8,
+    spliced: AtomicBool,
+    target: Mutex<Option<Arc<str>>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { phase: AtomicU8::new(Phase::Accept as u8), spliced: AtomicBool::new(false), target: Mutex::new(None) }
+    }
+}
+
+impl Progress {
+    /// Enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// The phase entered last.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Relaxed)) % PHASES.len()]
+    }
+
+    /// Bytes went through splice(2).
+    pub fn set_spliced(&self) {
+        self.spliced.store(true, Relaxed);
+    }
+
+    /// Whether bytes went through splice(2).
+    #[must_use]
+    pub fn spliced(&self) -> bool {
+        self.spliced.load(Relaxed)
+    }
+
+    /// The target that took the connection.
+    pub fn set_target(&self, target: Arc<str>) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+    }
+
+    /// The target that took the connection, if one did.
+    #[must_use]
+    pub fn target(&self) -> Option<Arc<str>> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_survives_the_atomic() {
+        let progress = Progress::default();
+        for (value, phase) in PHASES.into_iter().enumerate() {
+            assert_eq!(phase as usize, value);
+            progress.enter(phase);
+            assert_eq!(progress.phase(), phase);
+        }
+    }
+
+    #[test]
+    fn a_local_error_is_never_blamed_on_the_other_side() {
+        let emfile = io::Error::from_raw_os_error(24);
+        assert_eq!(End::io(By::Target, Phase::Dial, &emfile).by, By::Local);
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(End::io(By::Target, Phase::Relay, &reset).by, By::Target);
+    }
+}

@@ -1,0 +1,129 @@
+//! Active checks: one task a backend, an event only when the verdict changes.
+
+use crate::{
+    addr::Target,
+    dial::Dialer,
+    event::{Event, Events, cause_words, io_words},
+    pool::Backend,
+    shutdown::Shutdown,
+};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How backends are checked.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    /// What is asked.
+    pub probe: Probe,
+    /// From the start of one check to the start of the next.
+    pub every: Duration,
+    /// For one check.
+    pub timeout: Duration,
+    /// Successes in a row that bring a backend up.
+    pub rise: NonZeroU32,
+    /// Failures in a row that take it down.
+    pub fall: NonZeroU32,
+}
+
+/// What a check asks of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// That it takes a connection.
+    Connect,
+    /// That it answers GET on this path with a status of 200 to 399.
+    Http(String),
+}
+
+/// Counts verdicts in a row.
+#[derive(Debug, Default)]
+struct Observed {
+    known: bool,
+    against: u32,
+}
+
+impl Observed {
+    /// Takes one verdict; returns true where it turns the state. The first verdict of all decides at once.
+    fn turns(&mut self, up: bool, ok: bool, checks: &Checks) -> bool {
+        let needed = match (self.known, ok) {
+            (false, _) => 1,
+            (true, true) => checks.rise.get(),
+            (true, false) => checks.fall.get(),
+        };
+        self.known = true;
+        self.against = if ok == up { 0 } else { self.against + 1 };
+        let turned = self.against >= needed;
+        if turned {
+            self.against = 0;
+        }
+        turned
+    }
+}
+
+/// Checks a backend until the shutdown begins.
+pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdown: Shutdown, events: Events) {
+    let mut observed = Observed::default();
+    let mut ticks = interval(checks.every);
+    // After a check that took long the next one waits its full time: a slow backend is not asked more often.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let client = client(&checks);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => return,
+            _ = ticks.tick() => {}
+        }
+        let verdict = match timeout(checks.timeout, check(&backend.target, &checks.probe, &dialer, client.as_ref())).await {
+            Ok(verdict) => verdict,
+            Err(_) => Err(format!("no answer for {:?}", checks.timeout)),
+        };
+        let up = backend.is_up();
+        if observed.turns(up, verdict.is_ok(), &checks) {
+            backend.set_up(!up);
+            let why = verdict.unwrap_or_else(|why| why);
+            events.emit(Event::Health { target: backend.label.to_string(), up: !up, why });
+        }
+    }
+}
+
+fn client(checks: &Checks) -> Option<reqwest::Client> {
+    let Probe::Http(_) = checks.probe else { return None };
+    // A check asks this backend and nobody else: no proxy of the environment, no redirect, no kept connection.
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0);
+    builder.user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION"))).build().ok()
+}
+
+async fn check(target: &Target, probe: &Probe, dialer: &Dialer, client: Option<&reqwest::Client>) -> Result<String, String> {
+    match (probe, target, client) {
+        (Probe::Http(path), Target::Tcp(to), Some(client)) => {
+            let answer = client.get(format!("http://{to}{path}")).send().await.map_err(|error| cause_words(&error))?;
+            let status = answer.status();
+            // A redirect counts as well: whoever redirects is there.
+            if status.is_success() || status.is_redirection() {
+                Ok(format!("answered {status}"))
+            } else {
+                Err(format!("answered {status}"))
+            }
+        }
+        (Probe::Http(_), other, _) => Err(format!("{other} cannot be checked by HTTP")),
+        (Probe::Connect, ..) => dialer.dial(target).await.map(|_| "takes connections".to_owned()).map_err(|error| io_words(&error.error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_verdict_decides_and_later_ones_count() {
+        let three = NonZeroU32::new(3).unwrap();
+        let two = NonZeroU32::new(2).unwrap();
+        let checks = Checks { probe: Probe::Connect, every: Duration::ZERO, timeout: Duration::ZERO, rise: two, fall: three };
+        let (mut observed, mut up) = (Observed::default(), true);
+        let mut states = String::new();
+        for ok in [false, true, true, false, false, true, false, false, false, true, false, true, true] {
+            up ^= observed.turns(up, ok, &checks);
+            states.push(if up { '1' } else { '0' });
+        }
+        assert_eq!(states, "0011111100001");
+    }
+}

@@ -1,0 +1,176 @@
+//! What a client says first: a TLS ClientHello, or what it is instead. Pure: bytes in, facts out, no I/O.
+
+mod message;
+mod protocol;
+mod record;
+
+pub use message::{ClientHello, Name};
+pub use protocol::Protocol;
+
+use std::fmt;
+
+/// The most bytes that are read in the hope of a complete hello. Hellos with post-quantum keys take 2 KiB, hellos
+/// with many certificates or tickets 20 KiB; nginx stops at 16 KiB.
+pub const MOST: usize = 64 * 1024;
+
+/// What the first bytes of a client are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// A complete ClientHello.
+    Tls(Box<ClientHello>),
+    /// Not TLS, and what it looks like.
+    NotTls(Protocol),
+    /// TLS records that hold no well-formed ClientHello.
+    Malformed(Malformed),
+}
+
+/// Why bytes that begin like TLS are not a ClientHello, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Offset of the offending byte in what the client sent.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what, self.offset)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Reads what a client has sent so far. `None` asks for more: it is certain neither that this is a hello nor that it
+/// is none. Each byte is judged as soon as it is there, so that text is never mistaken for the start of a record.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Option<Greeting> {
+    if !record::may_be_tls(bytes) {
+        return protocol::recognise(bytes).map(Greeting::NotTls);
+    }
+    match record::handshake_message(bytes) {
+        Ok(None) => None,
+        Ok(Some(message)) => Some(match message::parse(&message) {
+            Ok(hello) => Greeting::Tls(Box::new(hello)),
+            Err(malformed) => Greeting::Malformed(malformed),
+        }),
+        Err(malformed) => Some(Greeting::Malformed(malformed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A ClientHello as rustls writes it, in one record.
+    pub(super) fn client_hello(name: &str, alpn: &[&str]) -> Vec<u8> {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = rustls::RootCertStore::empty();
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let mut client = rustls::ClientConnection::new(config.into(), name.to_owned().try_into().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The same handshake message in records of at most `size` bytes.
+    pub(super) fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in hello[5..].chunks(size) {
+            out.extend([22, 3, 1]);
+            out.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+            out.extend(part);
+        }
+        out
+    }
+
+    fn tls(bytes: &[u8]) -> ClientHello {
+        match read(bytes) {
+            Some(Greeting::Tls(hello)) => *hello,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_hello_tells_its_name_protocols_and_versions() {
+        let bytes = client_hello("www.example.test", &["h2", "http/1.1"]);
+        let hello = tls(&bytes);
+        assert_eq!(hello.name, Name::Dns("www.example.test".parse().unwrap()));
+        assert_eq!(hello.alpn, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert_eq!(hello.versions, [0x0304, 0x0303]);
+        assert_eq!(hello.size, bytes.len());
+        assert_eq!(hello.records, 1);
+        assert!(hello.ciphers > 5);
+    }
+
+    #[test]
+    fn a_hello_without_sni_is_read_and_says_so() {
+        assert_eq!(tls(&client_hello("127.0.0.1", &[])).name, Name::Absent);
+    }
+
+    #[test]
+    fn a_hello_in_several_records_is_read_whole() {
+        let whole = client_hello("www.example.test", &["h2"]);
+        for size in [1, 2, 3, 4, 5, 50, 100, 1000] {
+            let split = in_records(&whole, size);
+            let hello = tls(&split);
+            assert_eq!(hello.name.to_string(), "www.example.test", "records of {size} bytes");
+            assert_eq!(hello.records, (whole.len() - 5).div_ceil(size));
+            assert_eq!(hello.size, split.len());
+        }
+    }
+
+    #[test]
+    fn a_hello_in_several_segments_asks_for_more_until_it_is_whole() {
+        let bytes = in_records(&client_hello("www.example.test", &["h2"]), 100);
+        for end in 0..bytes.len() {
+            assert_eq!(read(&bytes[..end]), None, "after {end} of {} bytes", bytes.len());
+        }
+        tls(&bytes);
+    }
+
+    #[test]
+    fn what_follows_the_hello_is_not_part_of_it() {
+        let mut bytes = client_hello("a.test", &[]);
+        let size = bytes.len();
+        bytes.extend([20, 3, 3, 0, 1, 1]);
+        assert_eq!(tls(&bytes).size, size);
+    }
+
+    #[test]
+    fn text_is_recognised_at_its_first_byte_and_not_awaited_as_a_record() {
+        for text in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f", b"hello\n"] {
+            assert!(matches!(read(text), Some(Greeting::NotTls(_))), "{text:?}");
+        }
+        assert_eq!(read(b"x"), Some(Greeting::NotTls(Protocol::Unknown)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn no_mutation_panics_and_a_verdict_stays(at in 0usize..400, to in any::<u8>(), size in 1usize..300) {
+            let mut bytes = in_records(&client_hello("www.example.test", &["h2"]), size);
+            let at = at % bytes.len();
+            bytes[at] = to;
+            // Whatever was said of a prefix holds for the whole: more bytes never change a verdict.
+            for end in 0..bytes.len() {
+                if let Some(verdict) = read(&bytes[..end]) {
+                    prop_assert_eq!(Some(verdict), read(&bytes));
+                    break;
+                }
+            }
+        }
+    }
+}

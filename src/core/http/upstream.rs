@@ -1,0 +1,162 @@
+//! Connections to backends: made, kept, and given back.
+
+use super::{Balancer, HttpIo, RequestBody};
+use crate::{
+    dial::{DialError, Dialer},
+    event::cause_words,
+    pool::{Backend, Lease},
+};
+use bytes::Bytes;
+use http_body_util::{Either, Empty};
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    client::conn::http1::{Builder, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+/// How long a connection is kept for the next request. Many servers close theirs after 5 s.
+const KEPT: Duration = Duration::from_secs(4);
+/// Connections kept for each backend.
+const MOST_KEPT: usize = 256;
+
+type Sender = SendRequest<RequestBody>;
+
+/// Kept connections, by backend.
+pub(super) struct Idle(Vec<Mutex<Vec<(Sender, Instant)>>>);
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Idle")
+    }
+}
+
+impl Idle {
+    pub(super) fn new(backends: usize) -> Self {
+        Self((0..backends).map(|_| Mutex::default()).collect())
+    }
+
+    /// The connection used last, if one is still good: the others may time out.
+    pub(super) async fn take(&self, backend: &Backend) -> Option<Sender> {
+        loop {
+            let (mut sender, since) = self.0[backend.index].lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if since.elapsed() < KEPT && sender.ready().await.is_ok() {
+                return Some(sender);
+            }
+        }
+    }
+
+    fn keep(&self, backend: &Backend, sender: Sender) {
+        let mut kept = self.0[backend.index].lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < KEPT);
+        if kept.len() < MOST_KEPT {
+            kept.push((sender, Instant::now()));
+        }
+    }
+}
+
+/// A connection in use, and the backend that it keeps busy; given back when this is dropped.
+pub(super) struct Hold {
+    balancer: Arc<Balancer>,
+    sender: Option<Sender>,
+    lease: Lease,
+}
+
+impl Hold {
+    pub(super) fn new(balancer: &Arc<Balancer>, sender: Sender, lease: Lease) -> Self {
+        Self { balancer: balancer.clone(), sender: Some(sender), lease }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.lease.label
+    }
+
+    /// Ends the connection instead of giving it back.
+    pub(super) fn spoil(&mut self) {
+        self.sender = None;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) {
+            self.balancer.idle.keep(&self.lease, sender);
+        }
+    }
+}
+
+/// What became of a request.
+pub(super) enum Sent {
+    /// The head of an answer came.
+    Answered(Hold, Response<Incoming>),
+    /// The connection was gone before a byte of the request was written; here it is again.
+    Untouched(Request<RequestBody>),
+    /// The connection broke; the request again where it may be sent twice.
+    Lost(Option<Request<RequestBody>>, String),
+    /// No answer came in time.
+    TimedOut,
+}
+
+/// Connects to a backend.
+pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender, DialError> {
+    let dialed = dialer.dial(&backend.target).await?;
+    let mut builder = Builder::new();
+    builder.preserve_header_case(true);
+    let io: HttpIo = TokioIo::new(dialed.stream);
+    let failed = |error: hyper::Error| DialError { target: backend.target.clone(), error: std::io::Error::other(error), timed_out: false };
+    let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
+    // Ends with the sender or with the backend; an error is told to whoever waits for the answer.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Sends a request and waits for the head of its answer, at most `limit`.
+pub(super) async fn send(mut hold: Hold, request: Request<RequestBody>, limit: Duration) -> Sent {
+    let again = repeatable(&request);
+    let Some(sender) = hold.sender.as_mut() else { return Sent::Untouched(request) };
+    let result = timeout(limit, sender.try_send_request(request)).await;
+    match result {
+        Ok(Ok(response)) => Sent::Answered(hold, response),
+        Ok(Err(mut error)) => {
+            hold.spoil();
+            match error.take_message() {
+                Some(request) => Sent::Untouched(request),
+                None => Sent::Lost(again, words(&error.into_error())),
+            }
+        }
+        Err(_) => {
+            hold.spoil();
+            Sent::TimedOut
+        }
+    }
+}
+
+/// A copy of a request that may be sent twice without harm: idempotent (RFC 9110 section 9.2.2), and no body to lose.
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(request.method());
+    if !idempotent || matches!(request.body(), Either::Left(_)) {
+        return None;
+    }
+    let mut copy = Request::new(Either::Right(Empty::<Bytes>::new()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+fn words(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return "closed the connection before it answered".into();
+    }
+    if error.is_parse() {
+        return format!("sent what is no HTTP answer: {error}");
+    }
+    format!("failed: {}", cause_words(error))
+}

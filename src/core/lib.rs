@@ -1,0 +1,24 @@
+//! The core of tapline: accepting, reading names, dialing, relaying, balancing and scanning, as plain values in and
+//! plain values out. It knows no command line and prints nothing; whatever is worth saying is an [`event::Event`].
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod builtin;
+pub mod descriptors;
+pub mod dial;
+pub mod event;
+pub mod forward;
+pub mod health;
+pub mod hello;
+pub mod http;
+pub mod idle;
+pub mod name;
+pub mod peek;
+pub mod pool;
+pub mod relay;
+pub mod route;
+pub mod scan;
+pub mod server;
+pub mod shutdown;
+pub mod stream;
+pub mod tls;

@@ -1,0 +1,224 @@
+//! Both ways until both are done, and each way of ending kept apart: an end stays an end, a reset stays a reset.
+
+#[cfg(target_os = "linux")]
+mod splice;
+
+use crate::{
+    event::{By, End, Phase, Progress},
+    idle::silence,
+    stream::Stream,
+};
+use std::{
+    io,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    time::sleep,
+};
+
+/// How long what was read before an error may take to be sent before the other side is reset.
+const DELIVERY: Duration = Duration::from_secs(5);
+/// The size of a buffer, one for each direction of a connection that cannot be spliced.
+const BUFFER: usize = 64 * 1024;
+
+/// When a relay gives up.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// No byte in either direction for this long; a quarter more may pass before it is noticed.
+    pub idle: Option<Duration>,
+    /// The same, once one direction has ended.
+    pub half_close: Option<Duration>,
+}
+
+/// One direction failed.
+#[derive(Debug)]
+struct Failed {
+    /// At its reading end; else at its writing end.
+    reading: bool,
+    error: io::Error,
+}
+
+impl Failed {
+    fn read(error: io::Error) -> Self {
+        Self { reading: true, error }
+    }
+
+    fn write(error: io::Error) -> Self {
+        Self { reading: false, error }
+    }
+}
+
+/// Relays until both directions have ended, one has failed, or a timeout is over.
+///
+/// An end (EOF) of one side is passed on after all that was read before it, and the other direction goes on. A failure
+/// of one side is passed on as RST, after what was read before it: the streams come back with their writing side not
+/// shut, so that dropping them resets.
+pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts, progress: &Progress) -> End {
+    progress.enter(Phase::Relay);
+    let half_closed = AtomicBool::new(false);
+    let traffic = (client.traffic().clone(), target.traffic().clone());
+    let limit = || if half_closed.load(Relaxed) { timeouts.half_close } else { timeouts.idle };
+    // The end of a direction counts as traffic: the other timeout starts with it.
+    let count = || traffic.0.total() + traffic.1.total() + u64::from(half_closed.load(Relaxed));
+    let watchdog = async {
+        match timeouts.idle.into_iter().chain(timeouts.half_close).min() {
+            Some(shortest) => silence(shortest, limit, count).await,
+            None => std::future::pending().await,
+        }
+    };
+    // What was probed goes first; it is small, and the target has just taken the connection.
+    let replay = async {
+        let head = client.take_head();
+        target.write_all(&head).await.map_err(Failed::write)
+    };
+    let verdict = tokio::select! {
+        replayed = replay => replayed.err().map(|failed| Verdict::Failed(By::Client, failed)),
+        () = sleep(timeouts.idle.unwrap_or(Duration::MAX)) => Some(Verdict::Stalled),
+    };
+    let verdict = match verdict {
+        Some(verdict) => verdict,
+        None => both(client, target, watchdog, &half_closed, progress).await,
+    };
+    let half = if half_closed.load(Relaxed) { Phase::HalfClose } else { Phase::Relay };
+    match verdict {
+        Verdict::Done(first) => End::done(first, Phase::Relay),
+        Verdict::Stalled => {
+            let limit = if half == Phase::HalfClose { timeouts.half_close } else { timeouts.idle };
+            End::timeout(half, limit.unwrap_or_default())
+        }
+        Verdict::Failed(source, failed) => {
+            let to_blame = if failed.reading { source } else { other(source) };
+            let (End { why, by, .. }, survivor) = match to_blame {
+                By::Client => (End::io(By::Client, half, &failed.error), &*target),
+                side => (End::io(side, half, &failed.error), &*client),
+            };
+            // RST discards what the kernel still holds for the survivor.
+            survivor.wait_sent(DELIVERY).await;
+            End::failed(by, half, truncation_words(&failed.error).unwrap_or(why))
+        }
+    }
+}
+
+/// What the two directions came to. `By` is the side that the direction reads from.
+enum Verdict {
+    Done(By),
+    Failed(By, Failed),
+    Stalled,
+}
+
+fn other(side: By) -> By {
+    if side == By::Client { By::Target } else { By::Client }
+}
+
+/// A TLS stream that ends in FIN without close_notify may have been cut by anyone on the way (RFC 8446 section 6.1).
+fn truncation_words(error: &io::Error) -> Option<String> {
+    (error.kind() == io::ErrorKind::UnexpectedEof).then(|| "ended without close_notify".to_owned())
+}
+
+/// Sides that could not be written to any more. The error that a reset leaves on a socket is told once (socket(7),
+/// SO_ERROR): a write that met it leaves the reader a plain end, which must not be passed on as one.
+#[derive(Default)]
+struct Cut {
+    client: AtomicBool,
+    target: AtomicBool,
+}
+
+async fn both(
+    client: &mut Stream,
+    target: &mut Stream,
+    watchdog: impl Future<Output = ()>,
+    half_closed: &AtomicBool,
+    progress: &Progress,
+) -> Verdict {
+    let cut = Cut::default();
+    #[cfg(target_os = "linux")]
+    if let (Some(a), Some(b)) = (client.bare_tcp(), target.bare_tcp()) {
+        let a = splice::Leg { tcp: a, traffic: client.traffic() };
+        let b = splice::Leg { tcp: b, traffic: target.traffic() };
+        let (up, down) = (splice::half(a, b, &cut.client, progress), splice::half(b, a, &cut.target, progress));
+        let (verdict, ended) = join(up, down, watchdog, half_closed, &cut).await;
+        // The writing side of the target was shut when the client's direction ended, and the other way round.
+        if ended.0 {
+            target.set_shut();
+        }
+        if ended.1 {
+            client.set_shut();
+        }
+        return verdict;
+    }
+    let (mut client_read, mut client_write) = split(client);
+    let (mut target_read, mut target_write) = split(target);
+    let up = copy(&mut client_read, &mut target_write, &cut.client);
+    let down = copy(&mut target_read, &mut client_write, &cut.target);
+    join(up, down, watchdog, half_closed, &cut).await.0
+}
+
+type Half = Result<(), Failed>;
+
+/// Runs both directions; also says which of them came to an end that was passed on.
+async fn join(
+    up: impl Future<Output = Half>,
+    down: impl Future<Output = Half>,
+    watchdog: impl Future<Output = ()>,
+    half_closed: &AtomicBool,
+    cut: &Cut,
+) -> (Verdict, (bool, bool)) {
+    let (mut up, mut down, mut watchdog) = (pin!(up), pin!(down), pin!(watchdog));
+    let (mut up_result, mut down_result): (Option<Half>, Option<Half>) = (None, None);
+    let mut first = None;
+    let mut stalled = false;
+    let unreadable = |result: &Option<Half>| matches!(result, Some(Err(failed)) if failed.reading);
+    let unwritable = |result: &Option<Half>| matches!(result, Some(Err(failed)) if !failed.reading);
+    // A side that cannot be read any more has nothing more to say, and what goes to it is lost. One that cannot be
+    // written to may have sent its last words before: they are still read and delivered.
+    while !(stalled || unreadable(&up_result) || unreadable(&down_result) || (up_result.is_some() && down_result.is_some())) {
+        tokio::select! {
+            result = &mut up, if up_result.is_none() => {
+                first.get_or_insert(By::Client);
+                up_result = Some(result);
+            }
+            result = &mut down, if down_result.is_none() => {
+                first.get_or_insert(By::Target);
+                down_result = Some(result);
+            }
+            () = &mut watchdog => stalled = true,
+        }
+        cut.target.fetch_or(unwritable(&up_result), Relaxed);
+        cut.client.fetch_or(unwritable(&down_result), Relaxed);
+        half_closed.store(matches!(up_result, Some(Ok(()))) || matches!(down_result, Some(Ok(()))), Relaxed);
+    }
+    let ended = (matches!(up_result, Some(Ok(()))), matches!(down_result, Some(Ok(()))));
+    let in_order = match first {
+        Some(By::Target) => [(By::Target, down_result), (By::Client, up_result)],
+        _ => [(By::Client, up_result), (By::Target, down_result)],
+    };
+    for (side, result) in in_order {
+        if let Some(Err(failed)) = result {
+            return (Verdict::Failed(side, failed), ended);
+        }
+    }
+    (if stalled { Verdict::Stalled } else { Verdict::Done(first.unwrap_or(By::Client)) }, ended)
+}
+
+async fn copy(from: &mut ReadHalf<&mut Stream>, to: &mut WriteHalf<&mut Stream>, cut: &AtomicBool) -> Half {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = from.read(&mut buffer).await.map_err(Failed::read)?;
+        if n == 0 {
+            if cut.load(Relaxed) {
+                return Err(Failed::read(io::ErrorKind::ConnectionReset.into()));
+            }
+            return to.shutdown().await.map_err(Failed::write);
+        }
+        write_out(to, &buffer[..n]).await.map_err(Failed::write)?;
+    }
+}
+
+/// Writes and flushes: rustls holds small records back until it is flushed.
+async fn write_out(to: &mut (impl AsyncWrite + Unpin), data: &[u8]) -> io::Result<()> {
+    to.write_all(data).await?;
+    to.flush().await
+}

@@ -1,0 +1,313 @@
+//! The one stream type: bytes already taken, then the wire. What was peeked at is read again, bytes are counted at the
+//! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended.
+
+use crate::event::Traffic;
+use bytes::{Buf, BytesMut};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+};
+
+/// A connection to a client or a target.
+///
+/// Dropping it without [`AsyncWriteExt::shutdown`] sends RST (SO_LINGER 0, socket(7)): whoever reads from it can tell
+/// a stream that was cut, by an error, an abort or a panic, from one that is complete.
+#[derive(Debug)]
+pub struct Stream {
+    head: BytesMut,
+    wire: Wire,
+    shut: bool,
+}
+
+/// What lies under the probed bytes, and its counters.
+#[derive(Debug)]
+struct Wire {
+    io: Io,
+    traffic: Arc<Traffic>,
+}
+
+#[derive(Debug)]
+enum Io {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+    Tls(Box<tokio_rustls::TlsStream<Stream>>),
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// The server name that the client asked for. Untrusted.
+    pub name: Option<String>,
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: String,
+    /// The cipher suite by its IANA name.
+    pub cipher: String,
+    /// Whether an earlier session was taken up again.
+    pub resumed: bool,
+}
+
+/// What looking at the first bytes of a stream came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Probed<T> {
+    /// The parser came to a verdict.
+    Match(T),
+    /// The stream ended before.
+    Eof,
+    /// As many bytes as were allowed were read, and the parser still wanted more.
+    Full,
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        // A delayed small write costs up to 40 ms against a delayed ACK, tcp(7); that it fails means the peer is gone,
+        // which the next read tells better.
+        let _ = tcp.set_nodelay(true);
+        Self::new(Io::Tcp(tcp), Arc::default())
+    }
+}
+
+#[cfg(unix)]
+impl From<tokio::net::UnixStream> for Stream {
+    fn from(unix: tokio::net::UnixStream) -> Self {
+        Self::new(Io::Unix(unix), Arc::default())
+    }
+}
+
+impl From<tokio_rustls::TlsStream<Stream>> for Stream {
+    fn from(tls: tokio_rustls::TlsStream<Stream>) -> Self {
+        // The stream below counts: the bytes of a connection are those at its socket.
+        let traffic = tls.get_ref().0.traffic().clone();
+        Self::new(Io::Tls(Box::new(tls)), traffic)
+    }
+}
+
+impl Stream {
+    fn new(io: Io, traffic: Arc<Traffic>) -> Self {
+        Self { head: BytesMut::new(), wire: Wire { io, traffic }, shut: false }
+    }
+
+    /// The counters of this stream's socket.
+    #[must_use]
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.wire.traffic
+    }
+
+    /// Reads until `parse` comes to a verdict about the bytes so far, and keeps them: the next read sees them again.
+    /// It ends at `max` bytes, give or take one read. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The stream failed.
+    pub async fn probe<T>(&mut self, max: usize, mut parse: impl FnMut(&[u8]) -> Option<T>) -> io::Result<Probed<T>> {
+        loop {
+            if let Some(verdict) = parse(&self.head) {
+                return Ok(Probed::Match(verdict));
+            }
+            if self.head.len() >= max {
+                return Ok(Probed::Full);
+            }
+            self.head.reserve(2048);
+            if self.wire.read_buf(&mut self.head).await? == 0 {
+                return Ok(Probed::Eof);
+            }
+        }
+    }
+
+    /// The bytes that were taken by [`Stream::probe`] and not read since.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Takes the bytes that were probed: the caller now owes them to whoever reads.
+    pub fn take_head(&mut self) -> BytesMut {
+        std::mem::take(&mut self.head)
+    }
+
+    /// The TCP socket below, where nothing stands between it and the reader: no TLS and no probed bytes.
+    #[must_use]
+    pub fn bare_tcp(&self) -> Option<&TcpStream> {
+        match &self.wire.io {
+            Io::Tcp(tcp) if self.head.is_empty() => Some(tcp),
+            _ => None,
+        }
+    }
+
+    /// What was agreed on with a TLS client, where the stream is one.
+    #[must_use]
+    pub fn tls_session(&self) -> Option<TlsSession> {
+        let Io::Tls(tls) = &self.wire.io else { return None };
+        let tokio_rustls::TlsStream::Server(tls) = &**tls else { return None };
+        let (_, session) = tls.get_ref();
+        Some(TlsSession {
+            name: session.server_name().map(str::to_owned),
+            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
+            cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown").to_owned(),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        })
+    }
+
+    /// Marks the writing side as shut by someone who did so on the socket itself.
+    pub(crate) fn set_shut(&mut self) {
+        self.shut = true;
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match &self.wire.io {
+            Io::Tcp(tcp) => Some(tcp),
+            Io::Tls(tls) => tls.get_ref().0.tcp(),
+            #[cfg(unix)]
+            Io::Unix(_) => None,
+        }
+    }
+
+    /// Waits until the kernel has sent everything that was written, at most `within`. An RST discards what is still in
+    /// the send buffer, so whoever resets after data waits for this first.
+    pub async fn wait_sent(&self, within: Duration) {
+        #[cfg(target_os = "linux")]
+        if let Some(tcp) = self.tcp() {
+            let _ = tokio::time::timeout(within, sent(tcp)).await;
+        }
+    }
+
+    /// Ends the stream so that the last bytes written are read: shuts the writing side down, then reads and forgets
+    /// until the peer ends too, at most for `within`. Closing with unread bytes would make the kernel send RST, which
+    /// can overtake what the peer has not read yet (RFC 1122 section 4.2.2.13).
+    pub async fn close_gently(mut self, within: Duration) {
+        let linger = async {
+            self.shutdown().await?;
+            let mut scratch = [0; 4096];
+            // Bounded also in bytes: a peer that never stops sending is cut off.
+            for _ in 0..256 {
+                if self.read(&mut scratch).await? == 0 {
+                    break;
+                }
+            }
+            Ok::<_, io::Error>(())
+        };
+        // Whether the peer saw the end is its affair from here on.
+        let _ = tokio::time::timeout(within, linger).await;
+    }
+}
+
+/// Completes when no byte of `tcp` waits to be sent: with TCP_NOTSENT_LOWAT of 1 a socket is writable when fewer than
+/// one byte is unsent, tcp(7).
+#[cfg(target_os = "linux")]
+async fn sent(tcp: &TcpStream) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(1)?;
+    tcp.async_io(tokio::io::Interest::WRITABLE, || {
+        // poll(2) both asks and, where the answer is no, arms the wake-up that epoll waits for.
+        let mut fds = [PollFd::new(tcp, PollFlags::OUT)];
+        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    })
+    .await
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let (false, Io::Tcp(tcp)) = (self.shut, &self.wire.io) {
+            // Fails only for a socket that is dead already.
+            let _ = tcp.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.head.is_empty() {
+            return Pin::new(&mut this.wire).poll_read(cx, buffer);
+        }
+        let n = this.head.len().min(buffer.remaining());
+        buffer.put_slice(&this.head[..n]);
+        this.head.advance(n);
+        if this.head.is_empty() {
+            // The allocation is not kept for the life of the connection.
+            this.head = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match &mut this.io {
+            Io::Tls(tls) => return Pin::new(tls).poll_read(cx, buffer),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, buffer))?,
+            #[cfg(unix)]
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_read(cx, buffer))?,
+        }
+        this.traffic.add_received(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let Wire { io, traffic } = &mut self.get_mut().wire;
+        let written = match io {
+            Io::Tls(tls) => return Pin::new(tls).poll_write(cx, data),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, data))?,
+            #[cfg(unix)]
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_write(cx, data))?,
+        };
+        traffic.add_sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Wire { io, traffic } = &mut self.get_mut().wire;
+        let written = match io {
+            Io::Tls(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write_vectored(cx, data))?,
+            #[cfg(unix)]
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_write_vectored(cx, data))?,
+        };
+        traffic.add_sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().wire.io {
+            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Io::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            #[cfg(unix)]
+            Io::Unix(unix) => Pin::new(unix).poll_flush(cx),
+        }
+    }
+
+    /// FIN; for TLS close_notify first, then FIN.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let result = match &mut this.wire.io {
+            Io::Tls(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_shutdown(cx)),
+            #[cfg(unix)]
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_shutdown(cx)),
+        };
+        match result {
+            // The peer is gone already: there is nobody left to tell.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            other => other?,
+        }
+        this.shut = true;
+        Poll::Ready(Ok(()))
+    }
+}

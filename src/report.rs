@@ -1,0 +1,313 @@
+//! The only printer. Events, progress and errors go to stderr, results to stdout, each through a queue and a thread of
+//! its own, so that an unread pipe stops neither the traffic nor the other stream.
+//!
+//! Rules of the output: lower-case first letters and no full stops; `tapline:` before errors; untrusted text is escaped
+//! before a terminal can see it; events may be dropped (and are counted), results and received bytes may not.
+
+mod human;
+mod table;
+
+pub use human::{safe, span};
+pub use table::{table, text};
+
+use crate::{
+    args::{Color, Output, UsageError},
+    serve::exit,
+};
+use indicatif::MultiProgress;
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tapline::event::{Event, Events, Sink};
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio_util::sync::CancellationToken;
+
+/// Lines that wait to be written. A terminal takes them as fast as they come; who does not read gets no more.
+const QUEUE: usize = 4096;
+/// How long the last lines may take to be written to a stderr that nobody reads.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Prints. Clones share the streams.
+#[derive(Clone)]
+pub struct Reporter {
+    style: Style,
+    stderr: mpsc::Sender<Message>,
+    stdout: mpsc::Sender<Message>,
+    dropped: Arc<AtomicU64>,
+    stdout_closed: CancellationToken,
+    stderr_done: CancellationToken,
+    stdout_done: CancellationToken,
+    /// Progress bars, drawn on stderr below the events.
+    pub bars: MultiProgress,
+}
+
+/// In which form things are said.
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub json: bool,
+    pub quiet: bool,
+    pub explain: bool,
+    pub stderr: Look,
+    pub stdout: Look,
+}
+
+/// What a stream shows.
+#[derive(Clone, Copy)]
+pub struct Look {
+    /// It is a terminal.
+    pub terminal: bool,
+    /// It gets colour.
+    pub color: bool,
+}
+
+enum Message {
+    Event(Event),
+    Bytes(Vec<u8>),
+    Last,
+}
+
+/// A result for stdout: JSON by its fields, a line for people.
+pub trait Show: Serialize {
+    /// The line, without its end. Untrusted text in it is escaped already.
+    fn line(&self) -> String;
+}
+
+/// The reader of stdout has gone.
+#[derive(Debug)]
+pub struct Closed;
+
+impl Reporter {
+    /// Starts the two threads.
+    pub fn start(options: &Output) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the two streams of the only printer")]
+        let (stderr, stdout) = (io::stderr(), io::stdout());
+        let look = |terminal| Look { terminal, color: colored(options.color, terminal) };
+        let looks = (look(stderr.is_terminal()), look(stdout.is_terminal()));
+        let style = Style { json: options.json, quiet: options.quiet, explain: options.explain, stderr: looks.0, stdout: looks.1 };
+        let bars = MultiProgress::new();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (stdout_closed, ignored) = (CancellationToken::new(), CancellationToken::new());
+        let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), ignored);
+        let (stdout, stdout_done) = writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone());
+        Self { style, stderr, stdout, dropped, stdout_closed, stderr_done, stdout_done, bars }
+    }
+
+    /// In which form things are said.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Where the core's events go.
+    pub fn events(&self) -> Events {
+        Events::new(self.clone())
+    }
+
+    /// Something worth knowing that stops nothing.
+    pub fn note(&self, text: impl Into<String>) {
+        self.emit(Event::Note { text: text.into() });
+    }
+
+    /// Prints a result; waits where stdout is not read.
+    pub async fn result(&self, result: &impl Show) -> Result<(), Closed> {
+        let mut line = if self.style.json { json(result) } else { result.line() };
+        line.push('\n');
+        self.to_stdout(line.into_bytes()).await
+    }
+
+    /// Writes to stdout as it is; waits where stdout is not read.
+    pub async fn to_stdout(&self, bytes: Vec<u8>) -> Result<(), Closed> {
+        if self.stdout_closed.is_cancelled() {
+            return Err(Closed);
+        }
+        self.stdout.send(Message::Bytes(bytes)).await.map_err(|_| Closed)
+    }
+
+    /// Writes received bytes to stderr as they are; waits where stderr is not read.
+    pub async fn to_stderr(&self, bytes: Vec<u8>) {
+        // The thread lives as long as the program.
+        let _ = self.stderr.send(Message::Bytes(bytes)).await;
+    }
+
+    /// Waits until the reader of stdout has gone.
+    pub async fn stdout_closed(&self) {
+        self.stdout_closed.cancelled().await;
+    }
+
+    pub fn is_stdout_closed(&self) -> bool {
+        self.stdout_closed.is_cancelled()
+    }
+
+    /// Says why the program cannot go on, with a hint where there is one; returns the exit status.
+    pub fn refuse(&self, error: &anyhow::Error) -> ExitCode {
+        let status = if error.is::<UsageError>() { exit::USAGE } else { exit::START };
+        let text = if self.style.json {
+            json(&serde_json::json!({ "event": "error", "text": format!("{error:#}"), "hint": human::hint(error) }))
+        } else {
+            human::error(error, self.style.stderr.color)
+        };
+        let _ = self.stderr.try_send(Message::Bytes(format!("{text}\n").into_bytes()));
+        ExitCode::from(status)
+    }
+
+    /// Waits until everything is written: results without limit, events for a moment.
+    pub async fn finish(&self) {
+        let dropped = self.dropped.swap(0, Relaxed);
+        if dropped > 0 {
+            self.emit(Event::Dropped { events: dropped });
+        }
+        let last = async {
+            let _ = self.stderr.send(Message::Last).await;
+            self.stderr_done.cancelled().await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, last).await;
+        let _ = self.stdout.send(Message::Last).await;
+        self.stdout_done.cancelled().await;
+    }
+}
+
+impl Sink for Reporter {
+    fn emit(&self, event: Event) {
+        if !human::is_shown(&event, self.style) {
+            return;
+        }
+        if self.stderr.try_send(Message::Event(event)).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// `auto` is colour on a terminal that can, unless NO_COLOR is set (no-color.org).
+fn colored(color: Color, terminal: bool) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::env::var("TERM").as_deref() != Ok("dumb")
+        }
+    }
+}
+
+type Stream = Box<dyn Write + Send>;
+
+/// Starts the thread of a stream; the token tells that it has written its last message.
+fn writer(
+    stream: Stream,
+    style: Style,
+    dropped: Arc<AtomicU64>,
+    bars: MultiProgress,
+    closed: CancellationToken,
+) -> (mpsc::Sender<Message>, CancellationToken) {
+    let (send, receive) = mpsc::channel(QUEUE);
+    let done = CancellationToken::new();
+    let written = done.clone().drop_guard();
+    std::thread::spawn(move || {
+        let _written = written;
+        write_all(receive, stream, style, &dropped, &bars, &closed);
+    });
+    (send, done)
+}
+
+fn write_all(
+    mut receive: mpsc::Receiver<Message>,
+    mut stream: Stream,
+    style: Style,
+    dropped: &AtomicU64,
+    bars: &MultiProgress,
+    closed: &CancellationToken,
+) {
+    let started = Instant::now();
+    let (mut last, mut at_line_start) = (false, true);
+    while !last {
+        let Some(first) = receive.blocking_recv() else { return };
+        // What is there goes out in one write; a burst of events is not a burst of system calls.
+        let mut text = Vec::new();
+        let mut next = Ok(first);
+        loop {
+            match next {
+                Ok(Message::Event(event)) => {
+                    // Received bytes need not end in a newline; an event begins a line all the same.
+                    if !text.last().map_or(at_line_start, |byte| *byte == b'\n') {
+                        text.push(b'\n');
+                    }
+                    text.extend(form(&event, style, started).bytes().chain([b'\n']));
+                }
+                Ok(Message::Bytes(bytes)) => text.extend(bytes),
+                Ok(Message::Last) => last = true,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+            if last || text.len() > 64 * 1024 {
+                break;
+            }
+            next = receive.try_recv();
+        }
+        let lost = dropped.swap(0, Relaxed);
+        if lost > 0 {
+            text.extend(form(&Event::Dropped { events: lost }, style, started).bytes().chain([b'\n']));
+        }
+        at_line_start = text.last().map_or(at_line_start, |byte| *byte == b'\n');
+        if !closed.is_cancelled() && bars.suspend(|| put(&mut stream, &text)).is_err() {
+            // Nobody reads any more. The queue is emptied all the same, so that nobody waits for it.
+            closed.cancel();
+        }
+    }
+}
+
+/// Writes everything, also to a stream that another program has set to non-blocking.
+fn put(stream: &mut Stream, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match stream.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => text = &text[n..],
+            #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    stream.flush()
+}
+
+fn form(event: &Event, style: Style, started: Instant) -> String {
+    if style.json { json(event) } else { human::event(event, style, started) }
+}
+
+/// One line of JSON. What could steer a terminal is escaped there too: inside of strings `\u` says the same.
+pub fn json(value: &(impl Serialize + ?Sized)) -> String {
+    let line = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"event\":\"error\",\"text\":\"{error}\"}}"));
+    if line.is_ascii() && !line.contains('\u{7f}') {
+        return line;
+    }
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if human::steers_terminal(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_never_holds_what_steers_a_terminal() {
+        let line = json("a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
+        assert_eq!(line, r#""a\u001b[2J\u009b1m\u202e\u007fé""#);
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), "a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
+    }
+}

@@ -1,0 +1,18 @@
+//! Tables for stdout.
+
+use super::Look;
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// An empty table: lines between the cells for eyes, columns alone for a pipe.
+pub fn table(look: Look, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(if look.terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
+    // Never cut or wrapped: whoever pipes it counts on a row a line.
+    table.set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table
+}
+
+/// The table's text, without blanks at the ends of its lines.
+pub fn text(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}

@@ -1,0 +1,173 @@
+//! What every serving command does around its handler: listen, say so, run COMMAND, stop when asked, turn what came of
+//! it into an exit status.
+
+use crate::{args::Serve, report::Reporter};
+use anyhow::Context;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    process::{ExitCode, ExitStatus},
+    sync::Arc,
+    time::Duration,
+};
+use tapline::{
+    addr::{Endpoint, ListenAddr},
+    descriptors,
+    dial::Dialer,
+    event::Event,
+    health::{self, Checks},
+    pool::Pool,
+    server::{Handler, Limits, Served, Server},
+    shutdown::Shutdown,
+};
+use tokio::process::{Child, Command};
+
+/// Exit statuses, as the help and the man pages list them.
+pub mod exit {
+    /// The answer is no.
+    pub const NO: u8 = 1;
+    /// Wrong usage.
+    pub const USAGE: u8 = 2;
+    /// Could not start.
+    pub const START: u8 = 3;
+    /// Nothing happened before `--for`.
+    pub const NOTHING: u8 = 4;
+    /// The drain was cut short.
+    pub const CUT: u8 = 5;
+}
+
+/// One run of the program.
+pub struct Session {
+    pub reporter: Reporter,
+    pub shutdown: Shutdown,
+}
+
+impl Session {
+    /// Checks every backend of a pool until the end.
+    pub fn check(&self, pool: &Pool, checks: &Checks, dialer: &Dialer) {
+        for backend in pool.backends() {
+            tokio::spawn(health::watch(backend.clone(), checks.clone(), dialer.clone(), self.shutdown.clone(), self.reporter.events()));
+        }
+    }
+}
+
+impl Serve {
+    /// Serves until it is to end. `started` runs as soon as clients can connect.
+    pub async fn run<H: Handler>(
+        self,
+        listen: &ListenAddr,
+        handler: H,
+        session: &Session,
+        started: impl FnOnce(&Endpoint),
+    ) -> anyhow::Result<ExitCode> {
+        let Session { reporter, shutdown } = session;
+        let events = reporter.events();
+        let server = Server::bind(listen).await?;
+        let within = descriptors::raise().map_or(usize::MAX, descriptors::connections_within);
+        let limits = Limits {
+            max_connections: self.max_connections.map_or(within, |most| most.get().min(within)),
+            connections: self.connections,
+            grace: self.grace,
+        };
+        events.emit(Event::Listening { addr: server.addr().clone() });
+        started(server.addr());
+        let child = spawn(&self.command, server.addr())?;
+        let serving = server.serve(Arc::new(handler), &limits, shutdown, &events);
+        let ending = async {
+            let timer = async {
+                match self.lasting {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = timer => shutdown.drain(),
+                // Whoever read the results has gone: there is nothing left to do for anyone.
+                () = reporter.stdout_closed() => shutdown.abort(),
+            }
+            std::future::pending::<()>().await;
+        };
+        let command = async {
+            let status = wait(child?, shutdown, self.grace).await;
+            shutdown.drain();
+            Some(status)
+        };
+        let (served, status) = tokio::select! {
+            both = async { tokio::join!(serving, command) } => both,
+            () = ending => unreachable!("it never ends"),
+        };
+        match status.transpose().context("cannot wait for the command")? {
+            Some(status) => Ok(command_exit(status)),
+            None => Ok(ExitCode::from(self.verdict(served, reporter.is_stdout_closed()))),
+        }
+    }
+
+    fn verdict(&self, served: Served, stdout_closed: bool) -> u8 {
+        let wanted = self.connections.map_or(u64::from(self.lasting.is_some()), std::num::NonZeroU64::get);
+        match served {
+            _ if stdout_closed => 0,
+            Served { aborted: 1.., .. } => exit::CUT,
+            Served { failed: 1.., .. } if self.connections.is_some() => exit::NO,
+            Served { connections, .. } if self.lasting.is_some() && connections < wanted => exit::NOTHING,
+            _ => 0,
+        }
+    }
+}
+
+/// Where a client on this machine connects to: nobody can connect to "every interface".
+pub fn connectable(addr: &Endpoint) -> Endpoint {
+    match addr {
+        Endpoint::Tcp(addr) if addr.ip().is_unspecified() => {
+            let loopback: IpAddr = if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            Endpoint::Tcp((loopback, addr.port()).into())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Starts COMMAND with the address in its arguments and its environment.
+fn spawn(command: &[String], addr: &Endpoint) -> anyhow::Result<Option<Child>> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(None) };
+    let (whole, host, port) = match connectable(addr).socket_addr() {
+        Some(addr) => (addr.to_string(), addr.ip().to_string(), addr.port().to_string()),
+        None => (addr.to_string(), String::new(), String::new()),
+    };
+    let replaced = |text: &String| text.replace("{addr}", &whole).replace("{host}", &host).replace("{port}", &port);
+    let child = Command::new(program)
+        .args(arguments.iter().map(replaced))
+        .envs([("TAPLINE_ADDR", &whole), ("TAPLINE_HOST", &host), ("TAPLINE_PORT", &port)])
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {program}"))?;
+    Ok(Some(child))
+}
+
+/// Waits for COMMAND; where the program is told to end first, so is COMMAND.
+async fn wait(mut child: Child, shutdown: &Shutdown, grace: Duration) -> io::Result<ExitStatus> {
+    tokio::select! {
+        status = child.wait() => return status,
+        () = shutdown.draining() => {}
+    }
+    #[cfg(unix)]
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+        // Gone already is as good.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    match tokio::time::timeout(grace, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            child.kill().await?;
+            child.wait().await
+        }
+    }
+}
+
+/// The command's own status; 128 and the signal's number where a signal ended it, as shells say it.
+fn command_exit(status: ExitStatus) -> ExitCode {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal: Option<i32> = None;
+    let code = status.code().or(signal.map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::NO))
+}
