@@ -6,6 +6,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::{Generator, Shell};
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
@@ -46,11 +47,11 @@ fn man(command: &Command, name: &str) -> Vec<u8> {
         text += ".SH EXAMPLES\n.nf\n";
         let lines = examples.iter().flat_map(|part| part.lines()).map(|line| line.trim_start_matches("Example: ").trim_start());
         for line in lines.filter(|line| *line != "Examples:") {
-            text += &format!("{}\n", line.replace('\\', "\\\\").replace('-', "\\-"));
+            let _ = writeln!(text, "{}", line.replace('\\', "\\\\").replace('-', "\\-"));
         }
         text += ".fi\n";
     }
-    text += &format!(".SH \"EXIT STATUS\"\n{EXIT_STATUS}\n");
+    let _ = writeln!(text, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
     if command.has_subcommands() {
         text += ADDRESSES;
     } else {
@@ -59,7 +60,7 @@ fn man(command: &Command, name: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-const ADDRESSES: &str = r#".SH ADDRESSES
+const ADDRESSES: &str = r".SH ADDRESSES
 Where to listen: 8080 (loopback), HOST:PORT, [::1]:8080, :8080 (every interface, IPv4 and IPv6) or unix:/PATH. With port 0
 the kernel chooses one; the first line on stderr says which.
 .PP
@@ -70,7 +71,7 @@ Results go to stdout; events, progress and errors go to stderr. Neither stops th
 and counted, results are not. With \-\-json both are JSON Lines.
 .SH ENVIRONMENT
 COMMAND gets TAPLINE_ADDR, TAPLINE_HOST and TAPLINE_PORT. NO_COLOR turns colour off.
-"#;
+";
 
 #[test]
 fn the_command_line_is_sound() {

@@ -1,0 +1,1 @@
+//! `tapline lb4`: connections over backends.

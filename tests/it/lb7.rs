@@ -1,0 +1,1 @@
+//! `tapline lb7`: requests over backends.

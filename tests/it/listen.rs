@@ -1,0 +1,1 @@
+//! `tapline listen`: what arrives is shown.

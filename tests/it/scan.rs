@@ -1,0 +1,1 @@
+//! `tapline scan`: ports and what is said of them.

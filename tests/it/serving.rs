@@ -1,0 +1,1 @@
+//! What all serving commands share: limits, signals, COMMAND, exit statuses, the two streams.

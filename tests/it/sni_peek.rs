@@ -1,0 +1,1 @@
+//! `tapline sni-peek`: hellos are read and shown.

@@ -1,0 +1,1 @@
+//! `tapline sni-route`: names lead to their targets and nowhere else.

@@ -1,0 +1,1 @@
+//! `tapline tls-terminate`: TLS in, plaintext out, ends kept apart.
