@@ -110,6 +110,22 @@ mod tests {
     }
 
     #[test]
+    fn recorded_hellos_are_read() {
+        for (bytes, name, alpn, versions) in [
+            (&include_bytes!("../../tests/data/curl-openssl3.bin")[..], "www.example.test", &["h2", "http/1.1"][..], 4),
+            (include_bytes!("../../tests/data/s_client-tls12.bin"), "www.example.test", &["h2"], 1),
+            (include_bytes!("../../tests/data/s_client-no-name.bin"), "-", &[], 4),
+        ] {
+            let hello = tls(bytes);
+            assert_eq!(
+                (hello.name.to_string().as_str(), hello.alpn_text(), hello.size),
+                (name, alpn.iter().map(ToString::to_string).collect(), bytes.len())
+            );
+            assert_eq!(hello.versions.len(), versions, "{:?}", hello.version_text());
+        }
+    }
+
+    #[test]
     fn a_hello_without_sni_is_read_and_says_so() {
         assert_eq!(tls(&client_hello("127.0.0.1", &[])).name, Name::Absent);
     }

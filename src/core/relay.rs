@@ -75,7 +75,7 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
         target.write_all(&head).await.map_err(Failed::write)
     };
     let verdict = tokio::select! {
-        replayed = replay => replayed.err().map(|failed| Verdict::Failed(By::Client, failed)),
+        replayed = replay => replayed.err().map(|failed| Verdict::Failed { source: By::Client, failed, client_ended: false }),
         () = sleep(timeouts.idle.unwrap_or(Duration::MAX)) => Some(Verdict::Stalled),
     };
     let verdict = match verdict {
@@ -89,7 +89,7 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
             let limit = if half == Phase::HalfClose { timeouts.half_close } else { timeouts.idle };
             End::timeout(half, limit.unwrap_or_default())
         }
-        Verdict::Failed(source, failed) => {
+        Verdict::Failed { source, failed, client_ended } => {
             let to_blame = if failed.reading { source } else { other(source) };
             let (End { why, by, .. }, survivor) = match to_blame {
                 By::Client => (End::io(By::Client, half, &failed.error), &*target),
@@ -97,15 +97,21 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
             };
             // RST discards what the kernel still holds for the survivor.
             survivor.wait_sent(DELIVERY).await;
+            if to_blame == By::Client && half == Phase::HalfClose {
+                // One side had said that it was done, and then the client went. Clients of TLS leave like this as a rule,
+                // with the target's close_notify on its way or unread.
+                let why = if client_ended { "left before the last bytes" } else { "reset after the target had ended" };
+                return End { why: why.into(), ..End::done(By::Client, half) };
+            }
             End::failed(by, half, truncation_words(&failed.error).unwrap_or(why))
         }
     }
 }
 
-/// What the two directions came to. `By` is the side that the direction reads from.
+/// What the two directions came to. `By` is the side that ended first; `source` the one that the failed direction reads.
 enum Verdict {
     Done(By),
-    Failed(By, Failed),
+    Failed { source: By, failed: Failed, client_ended: bool },
     Stalled,
 }
 
@@ -197,7 +203,7 @@ async fn join(
     };
     for (side, result) in in_order {
         if let Some(Err(failed)) = result {
-            return (Verdict::Failed(side, failed), ended);
+            return (Verdict::Failed { source: side, failed, client_ended: ended.0 }, ended);
         }
     }
     (if stalled { Verdict::Stalled } else { Verdict::Done(first.unwrap_or(By::Client)) }, ended)

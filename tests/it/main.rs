@@ -1,4 +1,6 @@
 //! Tests of the real program on real sockets, with nothing else installed.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
 mod bad_input;
 mod demo;

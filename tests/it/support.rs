@@ -67,7 +67,7 @@ impl Tapline {
         let mut tapline = Self { child, addr: String::new(), events, seen: Vec::new(), stdout: Some(stdout) };
         let first = tapline.next();
         assert_eq!(first["event"], "listening", "the first event is another one: {first}");
-        tapline.addr = first["addr"].as_str().unwrap().to_owned();
+        first["addr"].as_str().unwrap().clone_into(&mut tapline.addr);
         tapline
     }
 

@@ -1,0 +1,142 @@
+//! haproxy, nginx and redis as they are used: behind tapline, and in front of it.
+
+use crate::support::*;
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Child,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A server on a Unix socket of its own, in a folder of its own.
+struct Server {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    fn start(make: impl FnOnce(&Path) -> Child) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = make(folder.path());
+        let server = Self { child, folder };
+        let started = Instant::now();
+        // These servers say in a log, each in its own way, that they listen; that one can connect says the same.
+        while UnixStream::connect(server.socket()).is_err() {
+            assert!(started.elapsed() < DEADLINE, "the server does not listen");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        server
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn target(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    fn redis() -> Self {
+        Self::start(|folder| {
+            let socket = folder.join("socket");
+            outside("redis-server")
+                .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", socket.to_str().unwrap()])
+                .spawn()
+                .expect("redis-server is installed")
+        })
+    }
+
+    fn nginx(name: &str) -> Self {
+        Self::start(|folder| {
+            let dir = folder.display();
+            std::fs::write(folder.join("big"), pattern(1 << 20)).unwrap();
+            let config = format!(
+                "daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;\nevents {{}}\nhttp {{ access_log off; \
+                 client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e;\n\
+                 server {{ listen unix:{dir}/socket; root {dir}; location = / {{ return 200 \"{name}\\n\"; }} }} }}\n"
+            );
+            std::fs::write(folder.join("conf"), config).unwrap();
+            // Workers change to another user, who must be able to enter the folder.
+            std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            outside("nginx")
+                .args(["-e", "stderr", "-p"])
+                .arg(folder)
+                .arg("-c")
+                .arg(folder.join("conf"))
+                .spawn()
+                .expect("nginx is installed")
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        // SIGTERM, so that a server with workers ends them too.
+        let _ = kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+fn redis_cli(tapline: &Tapline, args: &[&str]) -> Finished {
+    let port = tapline.addr().port().to_string();
+    finish(outside("redis-cli").args(["-p", &port]).args(args))
+}
+
+#[test]
+fn redis_answers_through_proxy() {
+    let redis = Server::redis();
+    let mut tapline = Tapline::start(&["proxy", "0", &redis.target()]);
+    assert_eq!(redis_cli(&tapline, &["set", "key", "value"]).stdout, "OK\n");
+    assert_eq!(redis_cli(&tapline, &["get", "key"]).stdout, "value\n");
+    assert_eq!(tapline.closed()["failed"], false);
+}
+
+#[test]
+fn lb4_passes_over_a_redis_that_is_gone() {
+    let (one, two) = (Server::redis(), Server::redis());
+    let mut tapline = Tapline::start(&["lb4", "0", &one.target(), &two.target(), "--no-checks"]);
+    let gone = one.target();
+    drop(one);
+    for _ in 0..4 {
+        assert_eq!(redis_cli(&tapline, &["ping"]).stdout, "PONG\n");
+    }
+    assert_eq!(tapline.event("dial_failed")["target"], gone);
+}
+
+#[test]
+fn nginx_serves_through_lb7_and_its_bytes_arrive_as_they_are() {
+    let servers = ["one", "two", "three"].map(Server::nginx);
+    let targets = servers.each_ref().map(Server::target);
+    let [a, b, c] = targets.each_ref().map(String::as_str);
+    let tapline = Tapline::start(&["lb7", "0", a, b, c]);
+    let url = format!("http://{}/", tapline.addr());
+    let answer = finish(outside("curl").args(["-sS", &url, &url, &url]));
+    let mut names: Vec<_> = answer.stdout.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["one", "three", "two"]);
+    let big = outside("curl").args(["-sS", &format!("{url}big")]).output().unwrap();
+    assert!(big.stdout == pattern(1 << 20), "{} bytes of another content", big.stdout.len());
+    let part = outside("curl").args(["-sS", "-r", "1000-1999", &format!("{url}big")]).output().unwrap();
+    assert_eq!(part.stdout, pattern(1 << 20)[1000..2000]);
+}
+
+#[test]
+fn haproxy_speaks_tls_to_a_name_behind_sni_route() {
+    let backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--name", "a.test"]);
+    let mut router = Tapline::start(&["sni-route", "0", &format!("a.test={}", backend.addr())]);
+    let haproxy = Server::start(|folder| {
+        let config = format!(
+            "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+             listen l\n bind unix@{}/socket\n server s {} ssl verify none sni str(a.test)\n",
+            folder.display(),
+            router.addr()
+        );
+        std::fs::write(folder.join("conf"), config).unwrap();
+        outside("haproxy").arg("-db").arg("-f").arg(folder.join("conf")).spawn().expect("haproxy is installed")
+    });
+    let answer = finish(outside("curl").args(["-sS", "--unix-socket"]).arg(haproxy.socket()).arg("http://a.test/x"));
+    assert!(answer.stdout.contains("request: GET /x\n"), "{answer:?}");
+    assert_eq!(router.event("routed")["rule"], "a.test");
+}
