@@ -78,6 +78,36 @@ fn the_command_line_is_sound() {
     Cli::command().debug_assert();
 }
 
+/// A subcommand that only generates files would be offered by every completion.
+#[test]
+fn no_command_is_hidden_in_the_completions() {
+    assert!(Cli::command().get_subcommands().all(|command| !command.is_hide_set()));
+    let files = generated();
+    for (path, text) in files.iter().filter(|(path, _)| path.starts_with("completions")) {
+        let text = String::from_utf8_lossy(text);
+        for command in Cli::command().get_subcommands() {
+            assert!(text.contains(command.get_name()), "{} lacks {}", path.display(), command.get_name());
+        }
+    }
+}
+
+/// rustfmt follows plain `mod` lines only; a file that is reached by a macro or a `#[path]` is never formatted.
+#[test]
+fn every_source_file_is_reached_by_a_plain_mod_line() {
+    let (mut files, mut folders) = (Vec::new(), vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    let text: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for path in files {
+        let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let reached = ["mod", "pub mod", "pub(crate) mod"].map(|word| format!("\n{word} {module};\n"));
+        assert!(["main", "lib"].contains(&module.as_str()) || reached.iter().any(|line| text.contains(line)), "{}", path.display());
+    }
+}
+
 #[test]
 fn the_help_fits_one_screen_and_each_command_begins_with_an_example() {
     let help = Cli::command().term_width(80).render_help().to_string();

@@ -5,11 +5,12 @@ mod load;
 
 use super::lb7::Balanced;
 use crate::{
-    report::{self, Look, span},
+    report::{self, Look, Show, span},
     serve::Session,
 };
 use anyhow::Context;
 use load::{Load, Phase};
+use serde::Serialize;
 use std::{
     net::SocketAddr,
     num::NonZeroU32,
@@ -41,6 +42,7 @@ use tapline::{
 #[command(before_help = "Example: tapline demo")]
 pub struct Demo {}
 
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 const REQUESTS: usize = 300;
 const CHECK: Duration = Duration::from_millis(100);
 
@@ -48,7 +50,7 @@ impl Demo {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let Session { reporter, shutdown } = session;
         let mut backends = Vec::new();
-        for name in ["alpha", "beta", "gamma"] {
+        for name in NAMES {
             backends.push(Running::start(Builtin::Http, name, None).await.context("cannot start a backend")?);
         }
         let addrs: Vec<SocketAddr> = backends.iter().map(Running::addr).collect();
@@ -63,7 +65,7 @@ impl Demo {
         let server = Server::bind(&"0".parse::<ListenAddr>()?).await?;
         let addr = server.addr().clone();
         events.emit(Event::Listening { addr: addr.clone() });
-        for (name, addr) in ["alpha", "beta", "gamma"].iter().zip(&addrs) {
+        for (name, addr) in NAMES.iter().zip(&addrs) {
             reporter.note(format!("backend {name} is builtin:http on {addr}"));
         }
         let few = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
@@ -79,12 +81,16 @@ impl Demo {
         };
 
         let mut load = Load::new(format!("http://{addr}/"), reporter, REQUESTS)?;
-        let killed = addrs[1];
+        let (killed, progress) = (addrs[1], load.progress());
         let story = async {
-            load.run(Phase::Before, REQUESTS / 3).await;
-            reporter.note("beta is killed: its connections are reset and its port is closed");
+            // In the middle of the traffic, as it would happen.
             let gone = backends.remove(1);
-            gone.stop().await;
+            let kill = async {
+                wait_until(|| progress() >= REQUESTS / 6).await;
+                reporter.note("beta is killed: its connections are reset and its port is closed");
+                gone.stop().await;
+            };
+            tokio::join!(load.run(Phase::Before, REQUESTS / 3), kill);
             load.run(Phase::Dead, REQUESTS / 3).await;
             wait_until(|| !pool.backends()[1].is_up()).await;
             let again = Running::start(Builtin::Http, "beta", Some(killed.port())).await.context("cannot bring beta back on its port")?;
@@ -100,21 +106,16 @@ impl Demo {
         load.finish();
         stop.drain();
         let served = serving.await.context("the balancer failed")?;
-        if finished.is_none() {
-            anyhow::bail!("interrupted after {} of {REQUESTS} requests", load.answered());
-        }
-        let _ = reporter.to_stdout(summary(&load, retries.load(Relaxed), reporter.style().stdout).into_bytes()).await;
-        let good = load.failed() == 0
-            && load.count("beta", Phase::Before) > 0
-            && load.count("beta", Phase::Dead) == 0
-            && load.count("beta", Phase::After) > 0;
-        if !good || served.aborted > 0 {
-            anyhow::bail!(
-                "this is not what should have happened: {} requests failed, {} connections were cut",
-                load.failed(),
-                served.aborted
-            );
-        }
+        let outcome = Outcome::new(&load, retries.load(Relaxed), reporter.style().stdout);
+        // Whoever closed stdout does not want to know.
+        let _ = reporter.result(&outcome).await;
+        anyhow::ensure!(finished.is_some(), "interrupted after {} of {REQUESTS} requests", load.answered());
+        anyhow::ensure!(
+            outcome.is_as_promised() && served.aborted == 0,
+            "this is not what should have happened: {} requests failed, {} connections were cut",
+            outcome.failed,
+            served.aborted
+        );
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -129,24 +130,71 @@ async fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
-fn summary(load: &Load, retries: u64, look: Look) -> String {
-    let mut table = report::table(look, &["backend", "all alive", "beta dead", "beta back", "median", "99th", "slowest"]);
-    for name in ["alpha", "beta", "gamma"] {
-        let times = load.latencies(name);
-        let at = |share: f64| {
-            times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).map_or("-".into(), |time| span(*time))
+/// What came of the demo.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "demo", rename_all = "snake_case")]
+struct Outcome {
+    requests: usize,
+    failed: usize,
+    retries: u64,
+    backends: Vec<Served>,
+    #[serde(skip)]
+    look: Look,
+}
+
+/// What one backend did: answers in each phase, and how long they took in milliseconds.
+#[derive(Serialize)]
+struct Served {
+    name: &'static str,
+    until_killed: usize,
+    dead: usize,
+    back: usize,
+    median_ms: f64,
+    p99_ms: f64,
+    slowest_ms: f64,
+}
+
+impl Outcome {
+    fn new(load: &Load, retries: u64, look: Look) -> Self {
+        let served = |name| {
+            let times = load.latencies(name);
+            let at = |share: f64| {
+                times
+                    .get((times.len() as f64 * share) as usize)
+                    .or(times.last())
+                    .map_or(0.0, |time| (time.as_secs_f64() * 1e6).round() / 1e3)
+            };
+            let [until_killed, dead, back] = [Phase::Before, Phase::Dead, Phase::After].map(|phase| load.count(name, phase));
+            Served { name, until_killed, dead, back, median_ms: at(0.5), p99_ms: at(0.99), slowest_ms: at(1.0) }
         };
-        let counts = [Phase::Before, Phase::Dead, Phase::After].map(|phase| load.count(name, phase).to_string());
-        let [before, dead, after] = counts;
-        table.add_row([name.to_owned(), before, dead, after, at(0.5), at(0.99), at(1.0)]);
+        Self { requests: load.answered(), failed: load.failed(), retries, backends: NAMES.map(served).into(), look }
     }
-    format!(
-        "{}{} requests, {} failed, {retries} retried on another backend\n\n\
-         the same by hand:\n  tapline lb7 8080 builtin:http builtin:http builtin:http --health /\n  curl http://127.0.0.1:8080/\n",
-        report::text(&table),
-        load.answered(),
-        load.failed()
-    )
+
+    /// No request failed, and the backend that died served before and after, and not in between.
+    fn is_as_promised(&self) -> bool {
+        let beta = &self.backends[1];
+        self.failed == 0 && self.requests == REQUESTS && beta.until_killed > 0 && beta.dead == 0 && beta.back > 0
+    }
+}
+
+impl Show for Outcome {
+    fn line(&self) -> String {
+        let mut table = report::table(self.look, &["backend", "until beta dies", "beta dead", "beta back", "median", "99th", "slowest"]);
+        for backend in &self.backends {
+            let time = |ms: f64| span(Duration::from_secs_f64(ms / 1e3));
+            let counts = [backend.until_killed, backend.dead, backend.back].map(|count| count.to_string());
+            let times = [backend.median_ms, backend.p99_ms, backend.slowest_ms].map(time);
+            table.add_row([backend.name.to_owned()].into_iter().chain(counts).chain(times));
+        }
+        format!(
+            "{}{} requests, {} failed, {} sent again to another backend\n\n\
+             the same by hand:\n  tapline lb7 8080 builtin:http builtin:http builtin:http --health /\n  curl http://127.0.0.1:8080/",
+            report::text(&table),
+            self.requests,
+            self.failed,
+            self.retries
+        )
+    }
 }
 
 /// Counts retries, and passes on what a spectator wants to see.

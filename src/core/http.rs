@@ -231,7 +231,13 @@ impl Client {
                         last = Some(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} closed the connection") });
                         break;
                     }
-                    Sent::Lost(_, why) => return Err(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") }),
+                    // What may be sent twice goes to the next backend, as nginx does it by default.
+                    Sent::Lost(Some(again), why) => {
+                        request = again;
+                        last = Some(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") });
+                        break;
+                    }
+                    Sent::Lost(None, why) => return Err(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") }),
                     Sent::TimedOut => {
                         return Err(Unanswered {
                             status: StatusCode::GATEWAY_TIMEOUT,

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
 mod bad_input;
+mod core;
 mod demo;
 mod lb4;
 mod lb7;

@@ -66,6 +66,12 @@ impl Load {
         }
     }
 
+    /// How many answers there are at any moment, also while more are on their way.
+    pub fn progress(&self) -> impl Fn() -> usize + use<> {
+        let bar = self.bar.clone();
+        move || bar.position() as usize
+    }
+
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
