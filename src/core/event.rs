@@ -193,7 +193,8 @@ pub fn io_words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset => "reset".into(),
         io::ErrorKind::ConnectionRefused => "refused".into(),
         io::ErrorKind::BrokenPipe => "closed while being written to".into(),
-        io::ErrorKind::TimedOut => "timed out in the kernel".into(),
+        // tapline's own deadlines are errors of this kind too, and say which one it was.
+        io::ErrorKind::TimedOut if error.raw_os_error().is_some() => "timed out in the kernel".into(),
         io::ErrorKind::HostUnreachable => "host unreachable".into(),
         io::ErrorKind::NetworkUnreachable => "network unreachable".into(),
         _ => error.to_string(),
@@ -352,6 +353,12 @@ mod tests {
             progress.enter(phase);
             assert_eq!(progress.phase(), phase);
         }
+    }
+
+    #[test]
+    fn a_deadline_of_this_process_is_not_blamed_on_the_kernel() {
+        assert_eq!(io_words(&io::Error::from_raw_os_error(110)), "timed out in the kernel");
+        assert_eq!(io_words(&io::Error::new(io::ErrorKind::TimedOut, "no answer for 5s")), "no answer for 5s");
     }
 
     #[test]
