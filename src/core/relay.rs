@@ -145,12 +145,12 @@ async fn both(
         let a = splice::Leg { tcp: a, traffic: client.traffic() };
         let b = splice::Leg { tcp: b, traffic: target.traffic() };
         let (up, down) = (splice::half(a, b, &cut.client, progress), splice::half(b, a, &cut.target, progress));
-        let (verdict, ended) = join(up, down, watchdog, half_closed, &cut).await;
-        // The writing side of the target was shut when the client's direction ended, and the other way round.
-        if ended.0 {
+        let lost = (splice::lost(a.tcp), splice::lost(b.tcp));
+        let verdict = join(up, down, watchdog, lost, half_closed, &cut).await;
+        // Both writing sides were shut on the sockets themselves. After a failure they are reset all the same: who has
+        // had its end and still sends must not believe that it arrives.
+        if matches!(verdict, Verdict::Done(_)) {
             target.set_shut();
-        }
-        if ended.1 {
             client.set_shut();
         }
         return verdict;
@@ -159,20 +159,25 @@ async fn both(
     let (mut target_read, mut target_write) = split(target);
     let up = copy(&mut client_read, &mut target_write, &cut.client);
     let down = copy(&mut target_read, &mut client_write, &cut.target);
-    join(up, down, watchdog, half_closed, &cut).await.0
+    // TLS reads no further than close_notify, and an error below it shows at the next write.
+    let lost = (std::future::pending(), std::future::pending());
+    join(up, down, watchdog, lost, half_closed, &cut).await
 }
 
 type Half = Result<(), Failed>;
 
-/// Runs both directions; also says which of them came to an end that was passed on.
+/// Runs both directions. `lost` tells that the client or the target is gone, once its direction has ended: nobody
+/// reads from it any more, so that nobody else would notice before the other side speaks again.
 async fn join(
     up: impl Future<Output = Half>,
     down: impl Future<Output = Half>,
     watchdog: impl Future<Output = ()>,
+    lost: (impl Future<Output = io::Error>, impl Future<Output = io::Error>),
     half_closed: &AtomicBool,
     cut: &Cut,
-) -> (Verdict, (bool, bool)) {
+) -> Verdict {
     let (mut up, mut down, mut watchdog) = (pin!(up), pin!(down), pin!(watchdog));
+    let (mut client_lost, mut target_lost) = (pin!(lost.0), pin!(lost.1));
     let (mut up_result, mut down_result): (Option<Half>, Option<Half>) = (None, None);
     let mut first = None;
     let mut stalled = false;
@@ -190,23 +195,30 @@ async fn join(
                 first.get_or_insert(By::Target);
                 down_result = Some(result);
             }
+            error = &mut client_lost, if matches!(up_result, Some(Ok(()))) => {
+                return Verdict::Failed { source: By::Client, failed: Failed::read(error), client_ended: true };
+            }
+            error = &mut target_lost, if matches!(down_result, Some(Ok(()))) => {
+                let client_ended = matches!(up_result, Some(Ok(())));
+                return Verdict::Failed { source: By::Target, failed: Failed::read(error), client_ended };
+            }
             () = &mut watchdog => stalled = true,
         }
         cut.target.fetch_or(unwritable(&up_result), Relaxed);
         cut.client.fetch_or(unwritable(&down_result), Relaxed);
         half_closed.store(matches!(up_result, Some(Ok(()))) || matches!(down_result, Some(Ok(()))), Relaxed);
     }
-    let ended = (matches!(up_result, Some(Ok(()))), matches!(down_result, Some(Ok(()))));
+    let client_ended = matches!(up_result, Some(Ok(())));
     let in_order = match first {
         Some(By::Target) => [(By::Target, down_result), (By::Client, up_result)],
         _ => [(By::Client, up_result), (By::Target, down_result)],
     };
     for (side, result) in in_order {
         if let Some(Err(failed)) = result {
-            return (Verdict::Failed { source: side, failed, client_ended: ended.0 }, ended);
+            return Verdict::Failed { source: side, failed, client_ended };
         }
     }
-    (if stalled { Verdict::Stalled } else { Verdict::Done(first.unwrap_or(By::Client)) }, ended)
+    if stalled { Verdict::Stalled } else { Verdict::Done(first.unwrap_or(By::Client)) }
 }
 
 async fn copy(from: &mut ReadHalf<&mut Stream>, to: &mut WriteHalf<&mut Stream>, cut: &AtomicBool) -> Half {

@@ -74,6 +74,18 @@ pub(super) async fn half(from: Leg<'_>, to: Leg<'_>, cut: &AtomicBool, progress:
     }
 }
 
+/// Completes when the connection is broken: by RST, or because the other side is gone. Its end alone does not break it.
+pub(super) async fn lost(tcp: &TcpStream) -> io::Error {
+    if let Err(error) = tcp.ready(Interest::ERROR).await {
+        return error;
+    }
+    match tcp.take_error() {
+        // What Linux calls a reset that comes after an end (tcp_reset). A write may have taken the error already.
+        Ok(Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => error,
+        _ => io::ErrorKind::ConnectionReset.into(),
+    }
+}
+
 fn end(to: Leg<'_>, cut: &AtomicBool) -> Half {
     if cut.load(Relaxed) {
         return Err(Failed::read(io::ErrorKind::ConnectionReset.into()));
