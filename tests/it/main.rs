@@ -14,4 +14,5 @@ mod serving;
 mod sni_peek;
 mod sni_route;
 mod support;
+mod tls;
 mod tls_terminate;

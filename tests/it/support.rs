@@ -280,3 +280,64 @@ pub fn outside(program: impl AsRef<OsStr>) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
+
+/// How a connection ended, of a `closed` event: by, during, why, failed.
+pub fn end_of(closed: &Value) -> (&str, &str, &str, bool) {
+    let text = |key: &str| closed[key].as_str().unwrap_or_else(|| panic!("no {key} in {closed}"));
+    (text("by"), text("during"), text("why"), closed["failed"].as_bool().unwrap())
+}
+
+/// Waits until the kernel has sent all that was written: RST discards what it has not.
+pub fn wait_sent(stream: &TcpStream) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(1).unwrap();
+    let deadline = Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&deadline)).unwrap();
+    assert_eq!(ready, 1, "what was written was not sent");
+}
+
+/// Writes until nothing is taken any more for a while, and returns how much was.
+pub fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let (chunk, mut sent) = (pattern(64 * 1024), 0);
+    while let Ok(n) = stream.write(&chunk) {
+        sent += n;
+    }
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    sent
+}
+
+/// Everything up to the end, by someone who takes little at a time.
+pub fn read_slowly(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 1000]);
+    loop {
+        match stream.read(&mut chunk).unwrap() {
+            0 => return bytes,
+            n => bytes.extend(&chunk[..n]),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Exactly so many bytes.
+pub fn read_n(stream: &mut impl Read, n: usize) -> Vec<u8> {
+    let mut bytes = vec![0; n];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// Nothing comes for a moment, and no end either.
+pub fn assert_open_and_silent(stream: &mut TcpStream, moment: Duration) {
+    stream.set_read_timeout(Some(moment)).unwrap();
+    let came = stream.read(&mut [0]).map_err(|error| error.kind());
+    assert!(matches!(came, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{came:?}");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+}
+
+/// What someone gets who connects and says nothing, and how it ends. A reset may come before connect(2) returns.
+pub fn visit(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
+    match TcpStream::connect_timeout(&addr, DEADLINE) {
+        Ok(stream) => read_to_any_end(&mut patient(stream)),
+        Err(error) => (Vec::new(), Err(error.kind())),
+    }
+}

@@ -1,0 +1,220 @@
+//! What a connection is relayed to, and what happens where nobody takes it.
+
+use crate::{support::*, tls};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixListener,
+    time::Duration,
+};
+
+fn file(dir: &tempfile::TempDir, name: &str, content: &str) -> String {
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+/// A listener that takes no connection any more, with those that fill its queue: the kernel drops every further SYN.
+fn full_backlog() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener: TcpListener = socket.into();
+    let addr = listener.local_addr().unwrap();
+    let fill = std::iter::from_fn(|| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok());
+    let waiting = fill.take(100).collect::<Vec<_>>();
+    assert!(waiting.len() < 100, "the queue has no end");
+    (listener, addr, waiting)
+}
+
+#[test]
+fn a_refusing_target_is_a_reset_for_the_client_and_named() {
+    let (_held, target) = refusing();
+    let mut tapline = Tapline::start(&["proxy", "0", &target.to_string()]);
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert!(tapline.event("dial_failed")["why"].as_str().unwrap().contains("refused"));
+    let closed = tapline.closed();
+    let (by, during, why, failed) = end_of(&closed);
+    assert_eq!((by, during, failed), ("target", "dial", true));
+    assert!(why.contains("refused") && why.contains(&target.to_string()), "{why}");
+    // For people, and with the exit status that says so.
+    let mut command = program();
+    let mut child = command.args(["proxy", "0", &target.to_string(), "--connections", "1"]).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut first).unwrap();
+    let addr = first.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    assert_eq!(visit(addr).1, Err(ErrorKind::ConnectionReset));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("failed by target during dial") && rest.contains("refused"), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_given_up_after_the_connect_timeout() {
+    let (_listener, target, _waiting) = full_backlog();
+    let mut tapline = Tapline::start(&["proxy", "0", &target.to_string(), "--connect-timeout", "300ms"]);
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    let (by, during, why, failed) = end_of(&closed);
+    assert_eq!((by, during, failed), ("timeout", "dial", true));
+    assert!(why.contains("300ms"), "{why}");
+}
+
+#[test]
+fn the_connect_timeout_covers_the_tls_handshake() {
+    // Takes the connection and says nothing.
+    let (_listener, target) = listener();
+    let to = format!("tls:{target}");
+    let mut tapline = Tapline::start(&["proxy", "0", &to, "--insecure", "--connect-timeout", "300ms"]);
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!((end_of(&closed).0, end_of(&closed).1), ("timeout", "dial"));
+}
+
+#[test]
+fn a_client_that_waits_for_the_dial_loses_nothing_that_it_sent_meanwhile() {
+    let issued = tls::issue(&["localhost"]);
+    let (listener, target) = listener();
+    let mut tapline = Tapline::start(&["proxy", "0", &format!("tls:{target}"), "--insecure"]);
+    let mut client = tapline.connect();
+    client.write_all(b"early").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let session = rustls::ServerConnection::new(issued.server_config()).unwrap();
+    let mut server = rustls::StreamOwned::new(session, accept(&listener));
+    let mut question = Vec::new();
+    server.read_to_end(&mut question).unwrap();
+    assert_eq!(question, b"early");
+    server.write_all(b"late").unwrap();
+    server.conn.send_close_notify();
+    server.flush().unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client), b"late");
+    assert_eq!(end_of(&tapline.closed()), ("client", "relay", "done", false));
+}
+
+/// Sends everything back, then ends as TLS ends.
+fn tls_echo(mut stream: tls::ServerStream) {
+    let mut bytes = Vec::new();
+    if stream.read_to_end(&mut bytes).is_ok() {
+        let _ = stream.write_all(&bytes);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    }
+}
+
+#[test]
+fn a_tls_target_is_verified_by_the_authority_that_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let issued = tls::issue(&["localhost", "127.0.0.1"]);
+    let ca = file(&dir, "ca.pem", &issued.ca);
+    let addr = issued.serve(tls_echo);
+    for host in ["localhost", "127.0.0.1"] {
+        let to = format!("tls:{host}:{}", addr.port());
+        let mut tapline = Tapline::start(&["proxy", "0", &to, "--ca", &ca]);
+        assert!(ask(tapline.addr(), &pattern(1 << 20)) == pattern(1 << 20));
+        let closed = tapline.closed();
+        assert_eq!((&closed["failed"], &closed["spliced"], &closed["target"]), (&false.into(), &false.into(), &to.into()));
+    }
+}
+
+#[test]
+fn a_tls_target_that_proves_nothing_is_not_spoken_to_unless_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let issued = tls::issue(&["other.test"]);
+    let addr = issued.serve(tls_echo);
+    let to = format!("tls:localhost:{}", addr.port());
+    let (right, wrong) = (file(&dir, "right.pem", &issued.ca), file(&dir, "wrong.pem", &tls::issue(&["x"]).ca));
+    for (flags, cause) in [
+        (&["--ca", &wrong][..], "UnknownIssuer"),
+        (&[], "UnknownIssuer"),
+        // The right authority, for another name.
+        (&["--ca", &right], "not valid for name"),
+    ] {
+        let mut tapline = Tapline::start(&[&["proxy", "0", &to], flags].concat());
+        assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+        let closed = tapline.closed();
+        let (by, during, why, failed) = end_of(&closed);
+        assert_eq!((by, during, failed), ("target", "dial", true));
+        assert!(why.contains(cause), "{why}");
+    }
+    let tapline = Tapline::start(&["proxy", "0", &to, "--insecure"]);
+    assert_eq!(ask(tapline.addr(), b"whoever you are"), b"whoever you are");
+}
+
+#[test]
+fn a_tls_target_that_is_cut_is_a_reset_for_the_client() {
+    let issued = tls::issue(&["localhost"]);
+    // Half of an answer, then FIN without close_notify.
+    let addr = issued.serve(|mut stream| {
+        let _ = stream.write_all(b"half of an ans");
+    });
+    let mut tapline = Tapline::start(&["proxy", "0", &format!("tls:{addr}"), "--insecure"]);
+    let mut client = tapline.connect();
+    assert_eq!(read_to_any_end(&mut client), (b"half of an ans".to_vec(), Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("target", "relay", "ended without close_notify", true));
+}
+
+#[test]
+fn a_unix_target_is_relayed_to_and_a_missing_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let to = format!("unix:{}", path.display());
+    let mut tapline = Tapline::start(&["proxy", "0", &to]);
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    assert!(ask(tapline.addr(), &pattern(1 << 20)) == pattern(1 << 20));
+    server.join().unwrap();
+    assert_eq!(tapline.event("dialed")["addr"], to.as_str());
+    assert_eq!(tapline.closed()["failed"], false);
+
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!((end_of(&closed).0, end_of(&closed).1), ("target", "dial"));
+    assert!(end_of(&closed).2.contains("No such file"), "{closed}");
+}
+
+#[test]
+fn builtin_echo_sends_back_and_builtin_discard_is_silent() {
+    let mut tapline = Tapline::start(&["proxy", "0", "builtin:echo"]);
+    assert_eq!(tapline.event("builtin")["target"], "builtin:echo");
+    let mut client = tapline.connect();
+    for part in [&b"one"[..], b"two"] {
+        client.write_all(part).unwrap();
+        assert_eq!(read_n(&mut client, 3), part);
+    }
+    drop(client);
+    assert_eq!(tapline.closed()["target"], "builtin:echo");
+
+    let mut tapline = Tapline::start(&["proxy", "0", "builtin:discard"]);
+    assert_eq!(ask(tapline.addr(), &pattern(1 << 20)), b"");
+    let closed = tapline.closed();
+    assert_eq!((&closed["failed"], &closed["received"], &closed["sent"]), (&false.into(), &(1 << 20).into(), &0.into()));
+}
+
+#[test]
+fn a_name_is_resolved_and_every_address_of_it_is_tried() {
+    let (listener, target) = listener();
+    let mut tapline = Tapline::start(&["proxy", "0", &format!("localhost:{}", target.port())]);
+    let mut client = tapline.connect();
+    let mut server = accept(&listener);
+    client.write_all(b"by name").unwrap();
+    assert_eq!(read_n(&mut server, 7), b"by name");
+    assert_eq!(tapline.event("dialed")["addr"], target.to_string());
+    drop((client, server));
+    assert_eq!(tapline.closed()["target"], format!("localhost:{}", target.port()));
+
+    let mut tapline = Tapline::start(&["proxy", "0", "no-such-host.invalid:80"]);
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    let (_, during, why, failed) = end_of(&closed);
+    assert_eq!((during, failed), ("dial", true));
+    assert!(why.contains("cannot resolve no-such-host.invalid"), "{why}");
+}
