@@ -1,6 +1,6 @@
 //! Certificates, keys, and the two ends of TLS.
 
-use crate::{addr::Host, stream::Stream};
+use crate::{addr::Host, route::Pattern, stream::Stream};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -13,6 +13,7 @@ use rustls::{
 };
 use std::{
     fmt, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -91,6 +92,10 @@ impl Identity {
 }
 
 fn mint(names: &[String]) -> Result<Minted, Box<dyn std::error::Error>> {
+    // rcgen takes any ASCII for a DNS name, and no client would ever ask for it.
+    for name in names.iter().filter(|name| name.parse::<IpAddr>().is_err()) {
+        name.parse::<Pattern>()?;
+    }
     // Clocks differ: a certificate from an hour ago is valid on a machine that is a little behind.
     let now = SystemTime::now();
     let (from, until) = (now - Duration::from_hours(1), now + Duration::from_hours(30 * 24));
