@@ -341,3 +341,17 @@ pub fn visit(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
         Err(error) => (Vec::new(), Err(error.kind())),
     }
 }
+
+/// Writes each byte in a segment of its own, as far as the other side takes them.
+pub fn drip(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.set_nodelay(true).unwrap();
+    for byte in bytes {
+        stream.write_all(&[*byte]).unwrap();
+        wait_sent(stream);
+    }
+}
+
+/// What the program wrote to stdout, one JSON object a line; only after its end.
+pub fn results(tapline: &mut Tapline) -> Vec<Value> {
+    tapline.stdout().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+}

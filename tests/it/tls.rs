@@ -52,14 +52,19 @@ impl Issued {
     }
 }
 
-/// A client that trusts the authority in `ca` (PEM) and offers `alpn`.
+/// A client that trusts the authorities in `ca` (PEM) and offers `alpn`.
 pub fn trusting(ca: &str, alpn: &[&str]) -> ClientConfig {
+    trusting_with(ca, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same for certain versions of TLS.
+pub fn trusting_with(ca: &str, alpn: &[&str], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(cert.unwrap()).unwrap();
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_protocol_versions(versions).unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     config

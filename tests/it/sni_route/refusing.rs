@@ -1,0 +1,181 @@
+//! Who is refused, how, and what changes that.
+
+use super::{hear, rule};
+use crate::{
+    support::*,
+    tls::{alert, hello, hello_with_name, in_records},
+};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr},
+};
+
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// What a client gets that sends these bytes; it must end as an end, not as a reset.
+fn answer(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut client = connect(addr);
+    client.write_all(bytes).unwrap();
+    read_all(&mut client)
+}
+
+#[test]
+fn an_unknown_name_and_no_name_are_refused_with_an_alert_and_anything_else_without_a_word() {
+    let mut tapline = Tapline::start(&["sni-route", "0", &rule("a.test", "a")]);
+    assert_eq!(alert(112), [0x15, 3, 3, 0, 2, 2, 0x70]);
+    for (bytes, got, why) in [
+        (&hello("b.test", &["h2"])[..], &alert(112)[..], "no route: unknown name b.test"),
+        (&hello("127.0.0.1", &[]), &alert(112), "no route: no name"),
+        // An address is no name, and neither are these.
+        (&hello_with_name(b"127.0.0.1"), &alert(112), "no route: unknown name 127.0.0.1"),
+        (&hello_with_name(b"a.test\0"), &alert(112), "no route: unknown name a.test\0"),
+        (&hello_with_name(b"\xff\xfe"), &alert(112), "no route: unknown name \u{fffd}\u{fffd}"),
+        (HTTP, b"", "no route: not TLS but HTTP"),
+        (b"SSH-2.0-x\r\n", b"", "no route: not TLS but SSH"),
+    ] {
+        assert_eq!(answer(tapline.addr(), bytes), got, "{why}");
+        assert_eq!(tapline.event("routed")["target"], serde_json::Value::Null);
+        assert_eq!(end_of(&tapline.closed()), ("rule", "hello", why, true));
+    }
+    // A refusal is not the end of the program.
+    assert_eq!(hear(tapline.addr(), "a.test"), "a");
+}
+
+#[test]
+fn a_refused_client_that_has_sent_much_more_still_reads_the_alert() {
+    let tapline = Tapline::start(&["sni-route", "0", &rule("a.test", "a")]);
+    let bytes = [hello("b.test", &[]), pattern(200_000)].concat();
+    assert_eq!(answer(tapline.addr(), &bytes), alert(112));
+}
+
+#[test]
+fn each_kind_of_stranger_has_a_route_of_its_own_by_its_own_flag() {
+    let (unknown, none, other) = (naming("unknown").to_string(), naming("no name").to_string(), naming("not tls").to_string());
+    let a = rule("a.test", "a");
+    for (flag, to) in [("--unknown-name", &unknown), ("--no-name", &none), ("--not-tls", &other)] {
+        let tapline = Tapline::start(&["sni-route", "0", &a, flag, to]);
+        let get = |bytes: &[u8]| {
+            let mut client = connect(tapline.addr());
+            client.write_all(bytes).unwrap();
+            String::from_utf8_lossy(&read_to_any_end(&mut client).0).into_owned()
+        };
+        let refused = "\u{15}\u{3}\u{3}\0\u{2}\u{2}p";
+        let expect = |routed_by: &str, answer: &'static str, refusal: &'static str| if flag == routed_by { answer } else { refusal };
+        assert_eq!(get(&hello("b.test", &[])), expect("--unknown-name", "unknown", refused), "{flag}");
+        assert_eq!(get(&hello_with_name(b"192.0.2.1")), expect("--unknown-name", "unknown", refused), "{flag}");
+        assert_eq!(get(&hello("127.0.0.1", &[])), expect("--no-name", "no name", refused), "{flag}");
+        assert_eq!(get(HTTP), expect("--not-tls", "not tls", ""), "{flag}");
+        assert_eq!(get(&hello("a.test", &[])), "a");
+    }
+}
+
+#[test]
+fn what_is_not_tls_reaches_its_route_from_the_first_byte_on() {
+    let (listener, target) = listener();
+    let tapline = Tapline::start(&["sni-route", "0", &rule("a.test", "a"), "--not-tls", &target.to_string()]);
+    let mut client = tapline.connect();
+    client.write_all(HTTP).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut server = accept(&listener);
+    assert_eq!(read_all(&mut server), HTTP);
+    server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    drop(server);
+    assert!(read_all(&mut client).starts_with(b"HTTP/1.1 204"));
+}
+
+#[test]
+fn a_malformed_hello_is_never_routed_whatever_flags_are_given() {
+    let anywhere = naming("must not be heard").to_string();
+    let flags = ["--unknown-name", &anywhere, "--no-name", &anywhere, "--not-tls", &anywhere];
+    let a = format!("a.test={anywhere}");
+    let mut tapline = Tapline::start(&[&["sni-route", "0", &a][..], &flags].concat());
+    let good = hello_with_name(b"a.test");
+    let mut long_list = good.clone();
+    long_list[good.len() - 11] = 0xff;
+    // A second, different name in the same list, with every length made to fit.
+    let two_names = {
+        let mut bytes = good.clone();
+        bytes.extend(b"\0\0\x06b.test");
+        // The record, the message, the extensions, this one, its list.
+        for at in [4, 8, good.len() - 16, good.len() - 12, good.len() - 10] {
+            bytes[at] += 9;
+        }
+        bytes
+    };
+    let mut another_type = in_records(&good, 20);
+    another_type[25] = 23;
+    for (bytes, what) in [
+        (&long_list[..], "a server name that cannot be read"),
+        (&two_names, "two server names"),
+        (&another_type, "a record of another type"),
+        (&[22, 3, 1, 0, 0], "an empty record"),
+        (&[22, 3, 1, 0, 5, 2], "a handshake message that is no ClientHello"),
+    ] {
+        assert_eq!(answer(tapline.addr(), bytes), alert(50), "{what}");
+        let closed = tapline.closed();
+        let (by, during, why, failed) = end_of(&closed);
+        assert_eq!((by, during, failed), ("client", "hello", true));
+        assert!(why.starts_with(what), "{why} is not {what}");
+    }
+    assert!(tapline.seen.iter().all(|event| event["event"] != "routed"), "{:#?}", tapline.seen);
+}
+
+#[test]
+fn half_a_hello_is_never_routed() {
+    let anywhere = naming("must not be heard").to_string();
+    let flags = ["--unknown-name", &anywhere, "--no-name", &anywhere, "--not-tls", &anywhere, "--hello-timeout", "300ms"];
+    let a = format!("a.test={anywhere}");
+    let mut tapline = Tapline::start(&[&["sni-route", "0", &a][..], &flags].concat());
+    let bytes = hello("a.test", &[]);
+    let half = &bytes[..bytes.len() - 1];
+    // Half, then FIN.
+    let mut client = tapline.connect();
+    client.write_all(half).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_any_end(&mut client).0, b"");
+    let why = format!("ended after {} bytes of a hello", half.len());
+    assert_eq!(end_of(&tapline.closed()), ("client", "hello", why.as_str(), true));
+    // Half, then silence.
+    let mut client = tapline.connect();
+    client.write_all(half).unwrap();
+    assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!((end_of(&closed).0, end_of(&closed).1), ("timeout", "hello"));
+    // Silence alone.
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 300ms", true));
+    // Half, then RST.
+    let mut client = tapline.connect();
+    client.write_all(half).unwrap();
+    wait_sent(&client);
+    reset(client);
+    assert_eq!(end_of(&tapline.closed()), ("client", "hello", "reset", true));
+    assert!(tapline.seen.iter().all(|event| event["event"] != "routed"), "{:#?}", tapline.seen);
+}
+
+#[test]
+fn a_name_whose_targets_all_refuse_is_a_reset_and_named() {
+    let (_held, dead) = refusing();
+    let (_held_too, dead_too) = refusing();
+    let mut tapline = Tapline::start(&["sni-route", "0", &format!("a.test={dead},{dead_too}")]);
+    let mut client = tapline.connect();
+    client.write_all(&hello("a.test", &[])).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let closed = tapline.closed();
+    let (by, during, why, failed) = end_of(&closed);
+    assert_eq!((by, during, failed), ("target", "dial", true));
+    assert!(why.contains("refused"), "{why}");
+}
+
+#[test]
+fn two_rules_for_one_name_are_wrong_usage() {
+    for (first, second) in [("a.test=1", "A.Test.=2"), ("*.a.test=1", "*.A.test=1")] {
+        let finished = run(&["sni-route", "0", first, second]);
+        assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+        let name = first.split('=').next().unwrap();
+        assert!(finished.stderr.contains(&format!("two rules are given for {name}")), "{}", finished.stderr);
+    }
+    for wrong in ["a.test", "a..test=1", "*=1", "127.0.0.1=1", "a.test=", "a.test=0"] {
+        assert_eq!(run(&["sni-route", "0", wrong]).code, Some(2), "{wrong}");
+    }
+}
