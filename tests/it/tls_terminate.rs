@@ -1,1 +1,189 @@
-//! `tapline tls-terminate`: TLS in, plaintext out, ends kept apart.
+//! `tapline tls-terminate`: TLS in front, plaintext behind, and each end kept apart.
+
+mod closing;
+mod identity;
+
+use crate::{
+    support::*,
+    tls::{self, ClientStream},
+};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpListener,
+};
+
+/// The program before `target`, with the authority of its own certificate.
+fn start(target: &str, flags: &[&str]) -> (Tapline, String) {
+    let mut tapline = Tapline::start(&[&["tls-terminate", "0", target], flags].concat());
+    let certificate = tapline.event("certificate");
+    let ca = std::fs::read_to_string(certificate["ca"].as_str().unwrap()).unwrap();
+    (tapline, ca)
+}
+
+/// A client that has shaken hands, and the plain connection behind it.
+fn pair(tapline: &Tapline, ca: &str, listener: &TcpListener) -> (ClientStream, std::net::TcpStream) {
+    let mut client = tls::client(tapline.connect(), tls::trusting(ca, &[]), "localhost");
+    client.write_all(b"!").unwrap();
+    let mut server = accept(listener);
+    assert_eq!(read_n(&mut server, 1), b"!");
+    (client, server)
+}
+
+#[test]
+fn plaintext_arrives_at_the_target_and_the_handshake_is_told() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    client.write_all(b"secret").unwrap();
+    assert_eq!(read_n(&mut server, 6), b"secret");
+    server.write_all(b"answer").unwrap();
+    assert_eq!(read_n(&mut client, 6), b"answer");
+    let handshake = tapline.event("handshake");
+    assert_eq!((&handshake["name"], &handshake["version"], &handshake["resumed"]), (&"localhost".into(), &"TLSv1.3".into(), &false.into()));
+    assert!(handshake["cipher"].as_str().unwrap().contains("AES"), "{handshake}");
+}
+
+#[test]
+fn five_megabytes_go_both_ways_at_once() {
+    const SIZE: usize = 5 << 20;
+    let target = server(|mut stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            writer.write_all(&pattern(SIZE + 1)).unwrap();
+            writer.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        let got = read_all(&mut stream);
+        sender.join().unwrap();
+        assert!(got == pattern(SIZE), "the upload arrived as {} other bytes", got.len());
+    });
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let mut client = tls::client(tapline.connect(), tls::trusting(&ca, &[]), "localhost");
+    // rustls is one state for both directions: the client takes turns.
+    let (upload, mut download) = (pattern(SIZE), Vec::new());
+    for part in upload.chunks(16 * 1024) {
+        client.write_all(part).unwrap();
+        download.extend(read_n(&mut client, 8 * 1024));
+    }
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    client.read_to_end(&mut download).unwrap();
+    assert_eq!(download.len(), SIZE + 1);
+    assert!(download == pattern(SIZE + 1));
+    let closed = tapline.closed();
+    assert_eq!((&closed["failed"], &closed["spliced"]), (&false.into(), &false.into()), "{closed}");
+    // Bytes are counted at the socket: the records around them too.
+    assert!(closed["received"].as_u64().unwrap() > SIZE as u64 && closed["sent"].as_u64().unwrap() > SIZE as u64, "{closed}");
+}
+
+#[test]
+fn a_second_session_of_a_client_is_resumed() {
+    let (mut tapline, ca) = start("builtin:echo", &[]);
+    let config = tls::trusting(&ca, &[]);
+    for resumed in [false, true] {
+        let mut client = tls::client(tapline.connect(), config.clone(), "localhost");
+        client.write_all(b"x").unwrap();
+        assert_eq!(read_n(&mut client, 1), b"x");
+        assert_eq!(tapline.event("handshake")["resumed"], resumed);
+    }
+}
+
+#[test]
+fn tls_1_2_is_spoken_too() {
+    let (mut tapline, ca) = start("builtin:echo", &[]);
+    let mut client = tls::client(tapline.connect(), tls::trusting_with(&ca, &[], &[&rustls::version::TLS12]), "localhost");
+    client.write_all(b"old").unwrap();
+    assert_eq!(read_n(&mut client, 3), b"old");
+    assert_eq!(tapline.event("handshake")["version"], "TLSv1.2");
+}
+
+#[test]
+fn a_hello_in_small_records_and_segments_is_taken() {
+    let (mut tapline, ca) = start("builtin:echo", &[]);
+    let tcp = tapline.connect();
+    let mut client = tls::client(tcp, tls::trusting(&ca, &[]), "localhost");
+    let mut hello = Vec::new();
+    client.conn.write_tls(&mut hello).unwrap();
+    drip(&mut client.sock, &tls::in_records(&hello, 50));
+    client.write_all(b"x").unwrap();
+    assert_eq!(read_n(&mut client, 1), b"x");
+    assert_eq!(tapline.event("handshake")["name"], "localhost");
+}
+
+#[test]
+fn plain_http_gets_an_answer_that_says_what_is_wrong() {
+    let (mut tapline, _) = start("builtin:http", &[]);
+    let mut client = tapline.connect();
+    client.write_all(&[b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n".to_vec(), pattern(100_000)].concat()).unwrap();
+    let answer = String::from_utf8(read_all(&mut client)).unwrap();
+    drop(client);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head} does not fit {} bytes", body.len());
+    assert!(body.contains("TLS") && body.contains("https://"), "{body}");
+    assert_eq!(end_of(&tapline.closed()), ("client", "hello", "not TLS but HTTP", true));
+}
+
+#[test]
+fn ssh_is_named_and_closed_and_a_malformed_hello_gets_an_alert() {
+    let (mut tapline, _) = start("builtin:http", &[]);
+    for (bytes, got, why) in
+        [(&b"SSH-2.0-OpenSSH_9.2\r\n"[..], &b""[..], "not TLS but SSH"), (&[22, 3, 1, 0, 0], &tls::alert(50), "an empty record at byte 3")]
+    {
+        let mut client = tapline.connect();
+        client.write_all(bytes).unwrap();
+        assert_eq!(read_all(&mut client), got);
+        assert_eq!(end_of(&tapline.closed()), ("client", "hello", why, true));
+    }
+}
+
+#[test]
+fn a_client_that_stops_in_the_hello_or_in_the_handshake_is_given_up() {
+    let flags = ["--hello-timeout", "200ms", "--handshake-timeout", "300ms"];
+    let (mut tapline, _) = start("builtin:echo", &flags);
+    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 200ms", true));
+    // A hello, and then nothing more.
+    let mut client = tapline.connect();
+    client.write_all(&tls::hello("localhost", &[])).unwrap();
+    let (bytes, end) = read_to_any_end(&mut client);
+    assert_eq!((bytes[0], end), (22, Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("timeout", "handshake", "nothing for 300ms", true));
+}
+
+#[test]
+fn a_client_that_rejects_the_certificate_is_named_with_its_alert() {
+    let (mut tapline, _) = start("builtin:echo", &[]);
+    let other = tls::issue(&["localhost"]);
+    let mut client = tls::client(tapline.connect(), tls::trusting(&other.ca, &[]), "localhost");
+    let error = client.write_all(b"x").unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    drop(client);
+    let closed = tapline.closed();
+    let (by, during, why, failed) = end_of(&closed);
+    assert_eq!((by, during, failed), ("client", "handshake", true));
+    assert!(why.contains("UnknownCA"), "{why}");
+}
+
+#[test]
+fn a_client_with_nothing_in_common_reads_the_alert() {
+    let (mut tapline, _) = start("builtin:echo", &[]);
+    let mut client = tapline.connect();
+    // One cipher suite, no key share.
+    client.write_all(&tls::hello_with_name(b"localhost")).unwrap();
+    let got = read_all(&mut client);
+    assert_eq!((got.len(), got[0], got[5]), (7, 21, 2), "{got:?}");
+    drop(client);
+    let closed = tapline.closed();
+    assert_eq!((end_of(&closed).0, end_of(&closed).1, end_of(&closed).3), ("client", "handshake", true));
+}
+
+#[test]
+fn a_target_that_refuses_is_a_reset_and_never_a_close_notify() {
+    let (_held, target) = refusing();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let mut client = tls::client(tapline.connect(), tls::trusting(&ca, &[]), "localhost");
+    let error = client.write_all(b"x").and_then(|()| client.read(&mut [0]).map(drop)).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error:?}");
+    let closed = tapline.closed();
+    assert_eq!((end_of(&closed).0, end_of(&closed).1, end_of(&closed).3), ("target", "dial", true));
+}

@@ -1,0 +1,131 @@
+//! The ends of TLS and the ends of TCP, each passed on as what it is.
+
+use super::{pair, start};
+use crate::support::*;
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::Shutdown,
+};
+
+#[test]
+fn close_notify_is_an_end_for_the_target_which_may_still_answer() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    client.write_all(b"question").unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    assert_eq!(read_all(&mut server), b"question");
+    server.write_all(&pattern(1 << 20)).unwrap();
+    drop(server);
+    let mut answer = Vec::new();
+    // Ok: it ends with close_notify.
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer == pattern(1 << 20));
+    assert_eq!(end_of(&tapline.closed()), ("client", "relay", "done", false));
+}
+
+#[test]
+fn the_targets_end_is_a_close_notify_and_the_client_may_still_send() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    server.write_all(b"greeting").unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    let mut greeting = Vec::new();
+    client.read_to_end(&mut greeting).unwrap();
+    assert_eq!(greeting, b"greeting");
+    client.write_all(b"late").unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    assert_eq!(read_all(&mut server), b"late");
+    assert_eq!(end_of(&tapline.closed()), ("target", "relay", "done", false));
+}
+
+#[test]
+fn a_reset_by_the_target_is_no_close_notify() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    server.write_all(b"half of an ans").unwrap();
+    wait_sent(&server);
+    reset(server);
+    let mut answer = Vec::new();
+    let error = client.read_to_end(&mut answer).unwrap_err();
+    // RST, or FIN without close_notify: either says that something is missing.
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
+    assert_eq!(answer, b"half of an ans");
+    assert_eq!(end_of(&tapline.closed()), ("target", "relay", "reset", true));
+}
+
+#[test]
+fn a_reset_by_the_target_after_the_clients_end_is_no_close_notify_either() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    assert_eq!(read_all(&mut server), b"");
+    server.write_all(b"half of an ans").unwrap();
+    wait_sent(&server);
+    reset(server);
+    let mut answer = Vec::new();
+    let error = client.read_to_end(&mut answer).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
+    assert_eq!(answer, b"half of an ans");
+    assert_eq!(end_of(&tapline.closed()), ("target", "half_close", "reset", true));
+}
+
+#[test]
+fn an_end_without_close_notify_is_a_reset_for_the_target_after_what_came_before() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    client.write_all(b"half of a quest").unwrap();
+    client.sock.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_any_end(&mut server), (b"half of a quest".to_vec(), Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("client", "relay", "ended without close_notify", true));
+}
+
+#[test]
+fn a_reset_by_the_client_is_a_reset_for_the_target() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (client, mut server) = pair(&tapline, &ca, &listener);
+    reset(client.sock);
+    assert_eq!(read_to_any_end(&mut server), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("client", "relay", "reset", true));
+}
+
+#[test]
+fn altered_bytes_are_an_error_and_never_reach_the_target() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &[]);
+    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    // A record of application data that nobody has the key of.
+    client.sock.write_all(&[23, 3, 3, 0, 32, 7, 7, 7]).unwrap();
+    client.sock.write_all(&[7; 29]).unwrap();
+    assert_eq!(read_to_any_end(&mut server), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    let (by, during, why, failed) = end_of(&closed);
+    assert_eq!((by, during, failed), ("client", "relay", true));
+    assert!(why.contains("decrypt"), "{why}");
+}
+
+#[test]
+fn timeouts_cut_a_tls_client_as_they_cut_any_other() {
+    let (listener, target) = listener();
+    let (mut tapline, ca) = start(&target.to_string(), &["--idle-timeout", "200ms", "--half-close-timeout", "200ms"]);
+    for half_closed in [false, true] {
+        let (mut client, mut server) = pair(&tapline, &ca, &listener);
+        if half_closed {
+            client.conn.send_close_notify();
+            client.flush().unwrap();
+            assert_eq!(read_all(&mut server), b"");
+        }
+        let error = client.read(&mut [0]).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
+        let phase = if half_closed { "half_close" } else { "relay" };
+        assert_eq!(end_of(&tapline.closed()), ("timeout", phase, "nothing for 200ms", true));
+    }
+}
