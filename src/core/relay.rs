@@ -14,10 +14,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
-    time::sleep,
-};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 /// How long what was read before an error may take to be sent before the other side is reset.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -69,19 +66,9 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
             None => std::future::pending().await,
         }
     };
-    // What was probed goes first; it is small, and the target has just taken the connection.
-    let replay = async {
-        let head = client.take_head();
-        target.write_all(&head).await.map_err(Failed::write)
-    };
-    let verdict = tokio::select! {
-        replayed = replay => replayed.err().map(|failed| Verdict::Failed { source: By::Client, failed, client_ended: false }),
-        () = sleep(timeouts.idle.unwrap_or(Duration::MAX)) => Some(Verdict::Stalled),
-    };
-    let verdict = match verdict {
-        Some(verdict) => verdict,
-        None => both(client, target, watchdog, &half_closed, progress).await,
-    };
+    // What was probed goes first.
+    let head = client.take_head();
+    let verdict = both(client, target, &head, watchdog, &half_closed, progress).await;
     let half = if half_closed.load(Relaxed) { Phase::HalfClose } else { Phase::Relay };
     match verdict {
         Verdict::Done(first) => End::done(first, Phase::Relay),
@@ -135,6 +122,7 @@ struct Cut {
 async fn both(
     client: &mut Stream,
     target: &mut Stream,
+    head: &[u8],
     watchdog: impl Future<Output = ()>,
     half_closed: &AtomicBool,
     progress: &Progress,
@@ -144,7 +132,11 @@ async fn both(
     if let (Some(a), Some(b)) = (client.bare_tcp(), target.bare_tcp()) {
         let a = splice::Leg { tcp: a, traffic: client.traffic() };
         let b = splice::Leg { tcp: b, traffic: target.traffic() };
-        let (up, down) = (splice::half(a, b, &cut.client, progress), splice::half(b, a, &cut.target, progress));
+        let up = async {
+            splice::write_all(b, head).await?;
+            splice::half(a, b, &cut.client, progress).await
+        };
+        let down = splice::half(b, a, &cut.target, progress);
         let lost = (splice::lost(a.tcp), splice::lost(b.tcp));
         let verdict = join(up, down, watchdog, lost, half_closed, &cut).await;
         // Both writing sides were shut on the sockets themselves. After a failure they are reset all the same: who has
@@ -157,7 +149,10 @@ async fn both(
     }
     let (mut client_read, mut client_write) = split(client);
     let (mut target_read, mut target_write) = split(target);
-    let up = copy(&mut client_read, &mut target_write, &cut.client);
+    let up = async {
+        write_out(&mut target_write, head).await.map_err(Failed::write)?;
+        copy(&mut client_read, &mut target_write, &cut.client).await
+    };
     let down = copy(&mut target_read, &mut client_write, &cut.target);
     // TLS reads no further than close_notify, and an error below it shows at the next write.
     let lost = (std::future::pending(), std::future::pending());

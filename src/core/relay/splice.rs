@@ -106,7 +106,12 @@ async fn copy_once(from: Leg<'_>, to: Leg<'_>) -> Result<bool, Failed> {
         Err(error) => return Err(Failed::read(error)),
     };
     from.traffic.add_received(n);
-    let mut rest = &buffer[..n];
+    write_all(to, &buffer[..n]).await?;
+    Ok(n > 0)
+}
+
+/// Writes bytes that are in this process.
+pub(super) async fn write_all(to: Leg<'_>, mut rest: &[u8]) -> Result<(), Failed> {
     while !rest.is_empty() {
         to.tcp.writable().await.map_err(Failed::write)?;
         match to.tcp.try_write(rest) {
@@ -118,7 +123,7 @@ async fn copy_once(from: Leg<'_>, to: Leg<'_>) -> Result<bool, Failed> {
             Err(error) => return Err(Failed::write(error)),
         }
     }
-    Ok(n > 0)
+    Ok(())
 }
 
 struct Pipe {
