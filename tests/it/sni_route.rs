@@ -7,7 +7,7 @@ use crate::{
     tls::{self, hello, hello_with_name, in_records},
 };
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
 };
 
@@ -114,6 +114,27 @@ fn the_hello_reaches_the_target_byte_for_byte_however_it_is_cut() {
     drip(&mut client, &sent);
     let mut server = accept(&listener);
     assert_eq!(read_n(&mut server, sent.len()), sent);
+}
+
+#[test]
+fn an_answer_of_a_target_that_does_not_wait_for_the_hello_arrives_before_its_reset() {
+    let target = server(|mut stream| {
+        let _ = stream.write_all(b"go away");
+        wait_sent(&stream);
+        reset(stream);
+    });
+    let mut tapline = Tapline::start(&["sni-route", "0", &format!("a.test={target}")]);
+    let sent = in_records(&hello("a.test", &[]), 1);
+    for _ in 0..200 {
+        let mut client = tapline.connect();
+        client.write_all(&sent).unwrap();
+        let got = read_to_any_end(&mut client);
+        let closed = tapline.closed();
+        // Where the reset comes before connect(2) has returned, there is no connection to read from.
+        let answer: &[u8] = if closed["during"] == "dial" { b"" } else { b"go away" };
+        assert_eq!(got, (answer.to_vec(), Err(ErrorKind::ConnectionReset)), "{closed}");
+        assert_eq!((end_of(&closed).0, end_of(&closed).3), ("target", true));
+    }
 }
 
 #[cfg(target_os = "linux")]
