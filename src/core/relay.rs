@@ -72,7 +72,7 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
     let half = if half_closed.load(Relaxed) { Phase::HalfClose } else { Phase::Relay };
     match verdict {
         Verdict::Done(first) => End::done(first, Phase::Relay),
-        Verdict::Stalled => {
+        Verdict::Stalled { .. } => {
             let limit = if half == Phase::HalfClose { timeouts.half_close } else { timeouts.idle };
             End::timeout(half, limit.unwrap_or_default())
         }
@@ -99,7 +99,7 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
 enum Verdict {
     Done(By),
     Failed { source: By, failed: Failed, client_ended: bool },
-    Stalled,
+    Stalled { client_ended: bool, target_ended: bool },
 }
 
 fn other(side: By) -> By {
@@ -139,10 +139,18 @@ async fn both(
         let down = splice::half(b, a, &cut.target, progress);
         let lost = (splice::lost(a.tcp), splice::lost(b.tcp));
         let verdict = join(up, down, watchdog, lost, half_closed, &cut).await;
-        // Both writing sides were shut on the sockets themselves. After a failure they are reset all the same: who has
-        // had its end and still sends must not believe that it arrives.
-        if matches!(verdict, Verdict::Done(_)) {
+        // Writing sides were shut on the sockets themselves. A client that takes long for its last bytes, which are the
+        // kernel's by now, still gets them. After a failure both are reset all the same: who has had its end and still
+        // sends must not believe that it arrives.
+        let (client_ended, target_ended) = match verdict {
+            Verdict::Done(_) => (true, true),
+            Verdict::Stalled { client_ended, target_ended } => (client_ended, target_ended),
+            Verdict::Failed { .. } => (false, false),
+        };
+        if client_ended {
             target.set_shut();
+        }
+        if target_ended {
             client.set_shut();
         }
         return verdict;
@@ -203,7 +211,7 @@ async fn join(
         cut.client.fetch_or(unwritable(&down_result), Relaxed);
         half_closed.store(matches!(up_result, Some(Ok(()))) || matches!(down_result, Some(Ok(()))), Relaxed);
     }
-    let client_ended = matches!(up_result, Some(Ok(())));
+    let (client_ended, target_ended) = (matches!(up_result, Some(Ok(()))), matches!(down_result, Some(Ok(()))));
     let in_order = match first {
         Some(By::Target) => [(By::Target, down_result), (By::Client, up_result)],
         _ => [(By::Client, up_result), (By::Target, down_result)],
@@ -213,7 +221,7 @@ async fn join(
             return Verdict::Failed { source: side, failed, client_ended };
         }
     }
-    if stalled { Verdict::Stalled } else { Verdict::Done(first.unwrap_or(By::Client)) }
+    if stalled { Verdict::Stalled { client_ended, target_ended } } else { Verdict::Done(first.unwrap_or(By::Client)) }
 }
 
 async fn copy(from: &mut ReadHalf<&mut Stream>, to: &mut WriteHalf<&mut Stream>, cut: &AtomicBool) -> Half {
