@@ -41,6 +41,7 @@ pub struct Reporter {
     style: Style,
     stderr: mpsc::Sender<Message>,
     stdout: mpsc::Sender<Message>,
+    said: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
     stdout_closed: CancellationToken,
     stderr_done: CancellationToken,
@@ -97,7 +98,7 @@ impl Reporter {
         let (stdout_closed, ignored) = (CancellationToken::new(), CancellationToken::new());
         let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), ignored);
         let (stdout, stdout_done) = writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone());
-        Self { style, stderr, stdout, dropped, stdout_closed, stderr_done, stdout_done, bars }
+        Self { style, stderr, stdout, said: Arc::default(), dropped, stdout_closed, stderr_done, stdout_done, bars }
     }
 
     /// In which form things are said.
@@ -134,6 +135,11 @@ impl Reporter {
     pub async fn to_stderr(&self, bytes: Vec<u8>) {
         // The thread lives as long as the program.
         let _ = self.stderr.send(Message::Bytes(bytes)).await;
+    }
+
+    /// How many events were said so far. Each begins a line of its own, and so ends a line that was open.
+    pub fn said(&self) -> u64 {
+        self.said.load(Relaxed)
     }
 
     /// Waits until the reader of stdout has gone.
@@ -178,9 +184,8 @@ impl Sink for Reporter {
         if !human::is_shown(&event, self.style) {
             return;
         }
-        if self.stderr.try_send(Message::Event(event)).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
-        }
+        let counter = if self.stderr.try_send(Message::Event(event)).is_ok() { &self.said } else { &self.dropped };
+        counter.fetch_add(1, Relaxed);
     }
 }
 

@@ -90,13 +90,15 @@ fn identity(tls: &args::Tls) -> anyhow::Result<(Identity, Option<Made>)> {
 impl Made {
     fn event(&self, addr: &Endpoint) -> Event {
         let ca = self.ca.path().display().to_string();
+        // A wildcard is a name for certificates only; any one label fits it.
+        let name = self.names[0].replacen('*', "www", 1);
         let try_with = match connectable(addr) {
             Endpoint::Unix(path) => {
-                format!("curl --cacert {ca} --unix-socket {} https://{}/", path.unwrap_or_default().display(), self.names[0])
+                format!("curl --cacert {ca} --unix-socket {} https://{name}/", path.unwrap_or_default().display())
             }
             Endpoint::Tcp(addr) if self.names.contains(&addr.ip().to_string()) => format!("curl --cacert {ca} https://{addr}/"),
             // The name may lead elsewhere, or nowhere: the address is given with it.
-            Endpoint::Tcp(addr) => format!("curl --cacert {ca} --connect-to ::{addr} https://{}:{}/", self.names[0], addr.port()),
+            Endpoint::Tcp(addr) => format!("curl --cacert {ca} --connect-to ::{addr} https://{name}:{}/", addr.port()),
         };
         Event::Certificate { names: self.names.clone(), ca, try_with }
     }

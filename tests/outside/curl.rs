@@ -26,7 +26,7 @@ fn curl_is_refused_by_proxy_as_by_the_target_itself() {
 
 #[test]
 fn the_line_printed_by_tls_terminate_works_as_it_stands() {
-    for args in [&["tls-terminate", "0", "builtin:http"][..], &["tls-terminate", "0", "builtin:http", "--name", "www.a.test"]] {
+    for args in [&["tls-terminate", "0", "builtin:http"][..], &["tls-terminate", "0", "builtin:http", "--name", "*.a.test"]] {
         let mut tapline = Tapline::start(args);
         let made = tapline.event("certificate");
         let line = made["try_with"].as_str().unwrap();

@@ -46,8 +46,17 @@ pub struct Console {
     reporter: Reporter,
     sink: Sink,
     open: AtomicUsize,
-    /// Whose line is open on stderr. Held while a chunk is written, so that chunks do not mix.
-    line: Mutex<Option<ConnId>>,
+    /// Held while a chunk is written, so that chunks do not mix.
+    line: Mutex<Line>,
+}
+
+/// The last line on stderr.
+#[derive(Default)]
+struct Line {
+    /// Whose it is, while it has no end.
+    open: Option<ConnId>,
+    /// How many events had been said when it was written: the next one ends it.
+    said: u64,
 }
 
 /// One client's part of it.
@@ -60,7 +69,7 @@ pub struct Client<'a> {
 
 impl Console {
     pub fn new(reporter: Reporter, sink: Sink) -> Self {
-        Self { reporter, sink, open: AtomicUsize::new(0), line: Mutex::new(None) }
+        Self { reporter, sink, open: AtomicUsize::new(0), line: Mutex::default() }
     }
 
     pub fn client(&self, id: ConnId, peer: Endpoint) -> Client<'_> {
@@ -93,10 +102,14 @@ impl Client<'_> {
                 return written.map_err(|error| End::failed(By::Local, Phase::Relay, format!("cannot write {}: {error}", path.display())));
             }
         };
-        let mut open_line = self.console.line.lock().await;
+        let mut line = self.console.line.lock().await;
+        let said = self.console.reporter.said();
+        if std::mem::replace(&mut line.said, said) != said {
+            line.open = None;
+        }
         let label = (self.console.open.load(Relaxed) > 1).then(|| format!("{} {} | ", self.id, self.peer));
         let out = match form {
-            Form::Text { escaped } => self.text(bytes, escaped, label.as_deref(), &mut open_line),
+            Form::Text { escaped } => self.text(bytes, escaped, label.as_deref(), &mut line.open),
             Form::Hex => hex(bytes, self.offset, label.as_deref().unwrap_or_default()).into_bytes(),
             Form::Json => self.json(bytes).into_bytes(),
         };
