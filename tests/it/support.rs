@@ -355,3 +355,12 @@ pub fn drip(stream: &mut TcpStream, bytes: &[u8]) {
 pub fn results(tapline: &mut Tapline) -> Vec<Value> {
     tapline.stdout().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
 }
+
+/// Nothing comes on this connection for so long.
+pub fn assert_silent(stream: &mut TcpStream, time: Duration) {
+    stream.set_read_timeout(Some(time)).unwrap();
+    let mut byte = [0];
+    let read = stream.read(&mut byte).map_err(|error| error.kind());
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert!(matches!(read, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{read:?} {byte:?}");
+}
