@@ -3,6 +3,7 @@
 
 mod headers;
 pub(crate) mod mirror;
+mod upload;
 mod upstream;
 
 use crate::{
@@ -32,6 +33,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use upload::Upload;
 use upstream::{Hold, Idle, Sent};
 
 /// Where requests go, and how.
@@ -95,7 +97,14 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     let (mut ending, mut timed_out) = (false, false);
     loop {
         tokio::select! {
-            result = &mut connection => return client.end(result.err(), timed_out),
+            result = &mut connection => {
+                let by = match (timed_out, ending) {
+                    (true, _) => By::Timeout,
+                    (false, true) => By::Shutdown,
+                    (false, false) => By::Client,
+                };
+                return client.end(result.err(), by);
+            }
             () = conn.shutdown.draining(), if !ending => ending = true,
             () = &mut silent, if !timed_out => {
                 if client.progress.phase() == Phase::Response {
@@ -113,6 +122,8 @@ fn builder(idle: Duration) -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // A client may end its side after its request and still gets the answer, as `printf ... | nc -N` does.
+        .half_close(true)
         // The idle timer ends a connection before this does; it is for a head that comes byte by byte.
         .header_read_timeout(idle.saturating_mul(2))
         .max_headers(100)
@@ -123,7 +134,7 @@ fn builder(idle: Duration) -> hyper::server::conn::http1::Builder {
     builder
 }
 
-type RequestBody = Either<Incoming, Empty<Bytes>>;
+type RequestBody = Either<Upload, Empty<Bytes>>;
 type ResponseBody = Either<Streamed, Full<Bytes>>;
 
 /// One client's connection.
@@ -190,7 +201,7 @@ impl Client {
     /// Asks one backend after the other. Another one is asked only where the first got nothing of the request, or
     /// where the request can be sent again without harm (RFC 9110 section 9.2.2).
     async fn ask(&self, mut request: Request<RequestBody>, retries: &mut u32) -> Result<(Hold, Response<Incoming>), Unanswered> {
-        let limit = self.balancer.timeouts.response;
+        let timeouts = self.balancer.timeouts;
         let mut last: Option<Unanswered> = None;
         for lease in self.balancer.pool.pick() {
             if last.is_some() {
@@ -215,7 +226,7 @@ impl Client {
                 };
                 let lease = lease.take().unwrap_or_else(|| Lease::new(backend.clone()));
                 let hold = Hold::new(&self.balancer, sender, lease);
-                match upstream::send(hold, request, limit).await {
+                match upstream::send(hold, request, timeouts).await {
                     Sent::Answered(hold, response) => {
                         backend.count_served();
                         self.progress.set_target(label.clone());
@@ -241,7 +252,13 @@ impl Client {
                     Sent::TimedOut => {
                         return Err(Unanswered {
                             status: StatusCode::GATEWAY_TIMEOUT,
-                            why: format!("{label} did not answer for {limit:?}"),
+                            why: format!("{label} did not answer for {:?}", timeouts.response),
+                        });
+                    }
+                    Sent::Stalled => {
+                        return Err(Unanswered {
+                            status: StatusCode::REQUEST_TIMEOUT,
+                            why: format!("the request's body stopped for {:?}", timeouts.idle),
                         });
                     }
                 }
@@ -257,10 +274,9 @@ impl Client {
         (label, response)
     }
 
-    fn end(&self, error: Option<hyper::Error>, timed_out: bool) -> End {
-        let Some(error) = error else {
-            return End::done(if timed_out { By::Timeout } else { By::Client }, Phase::Request);
-        };
+    /// How the connection ended, `by` whom where nothing failed.
+    fn end(&self, error: Option<hyper::Error>, by: By) -> End {
+        let Some(error) = error else { return End::done(by, Phase::Request) };
         let phase = self.progress.phase();
         if error.is_timeout() {
             return End::timeout(Phase::Request, self.balancer.timeouts.idle);

@@ -1,6 +1,6 @@
 //! What a proxy does to the headers that pass it (RFC 9110 section 7.6, RFC 9112 section 3.2.2).
 
-use super::RequestBody;
+use super::{RequestBody, upload::Upload};
 use bytes::Bytes;
 use http_body_util::{Either, Empty};
 use hyper::{
@@ -70,8 +70,14 @@ pub(super) fn towards_backend(request: Request<Incoming>, client: &Client) -> Re
     parts.version = Version::HTTP_11;
     // The origin form: hyper writes the target as it stands.
     parts.uri = Uri::from(parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
-    let body = if body.is_end_stream() { Either::Right(Empty::<Bytes>::new()) } else { Either::Left(body) };
-    Ok(Request::from_parts(parts, body))
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(parts, Either::Right(Empty::<Bytes>::new())));
+    }
+    if body.size_hint().exact().is_none() {
+        // Said outright: hyper sends a GET or HEAD of unknown length without its body.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(Request::from_parts(parts, Either::Left(Upload::new(body))))
 }
 
 /// Makes a backend's answer one for the client.

@@ -1,9 +1,10 @@
 //! Connections to backends: made, kept, and given back.
 
-use super::{Balancer, HttpIo, RequestBody};
+use super::{Balancer, HttpIo, RequestBody, Timeouts};
 use crate::{
     dial::{DialError, Dialer},
     event::cause_words,
+    idle::silence,
     pool::{Backend, Lease},
 };
 use bytes::Bytes;
@@ -19,10 +20,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a connection is kept for the next request. Many servers close theirs after 5 s.
 const KEPT: Duration = Duration::from_secs(4);
+/// How long a kept connection may take to be ready; nobody waits longer for someone else's request.
+const SETTLING: Duration = Duration::from_millis(5);
 /// Connections kept for each backend.
 const MOST_KEPT: usize = 256;
 
@@ -46,7 +49,11 @@ impl Idle {
     pub(super) async fn take(&self, backend: &Backend) -> Option<Sender> {
         loop {
             let (mut sender, since) = self.0[backend.index].lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if since.elapsed() < KEPT && sender.ready().await.is_ok() {
+            if since.elapsed() >= KEPT || sender.is_closed() {
+                continue;
+            }
+            // Given back with its answer, it may still be busy with the rest of a request that was answered early.
+            if sender.is_ready() || matches!(timeout(SETTLING, sender.ready()).await, Ok(Ok(()))) {
                 return Some(sender);
             }
         }
@@ -101,6 +108,8 @@ pub(super) enum Sent {
     Lost(Option<Request<RequestBody>>, String),
     /// No answer came in time.
     TimedOut,
+    /// The client stopped in the middle of its body.
+    Stalled,
 }
 
 /// Connects to a backend.
@@ -116,23 +125,41 @@ pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender
     Ok(sender)
 }
 
-/// Sends a request and waits for the head of its answer, at most `limit`.
-pub(super) async fn send(mut hold: Hold, request: Request<RequestBody>, limit: Duration) -> Sent {
+/// Sends a request and waits for the head of its answer: as long as the body needs, then at most for the response
+/// timeout.
+pub(super) async fn send(mut hold: Hold, request: Request<RequestBody>, timeouts: Timeouts) -> Sent {
     let again = repeatable(&request);
+    let pace = match request.body() {
+        Either::Left(upload) => Some(upload.pace().clone()),
+        Either::Right(_) => None,
+    };
     let Some(sender) = hold.sender.as_mut() else { return Sent::Untouched(request) };
-    let result = timeout(limit, sender.try_send_request(request)).await;
+    let late = async {
+        match &pace {
+            None => sleep(timeouts.response).await,
+            Some(pace) => {
+                let limit = || Some(if pace.is_starved() { timeouts.idle } else { timeouts.response });
+                silence(timeouts.response.min(timeouts.idle), limit, || pace.frames()).await;
+            }
+        }
+    };
+    let result = tokio::select! {
+        biased;
+        result = sender.try_send_request(request) => Some(result),
+        () = late => None,
+    };
     match result {
-        Ok(Ok(response)) => Sent::Answered(hold, response),
-        Ok(Err(mut error)) => {
+        Some(Ok(response)) => Sent::Answered(hold, response),
+        Some(Err(mut error)) => {
             hold.spoil();
             match error.take_message() {
                 Some(request) => Sent::Untouched(request),
                 None => Sent::Lost(again, words(&error.into_error())),
             }
         }
-        Err(_) => {
+        None => {
             hold.spoil();
-            Sent::TimedOut
+            if pace.is_some_and(|pace| pace.is_starved()) { Sent::Stalled } else { Sent::TimedOut }
         }
     }
 }

@@ -168,3 +168,14 @@ fn an_upload_may_take_longer_than_the_response_timeout() {
     assert_eq!(Message::read(&mut client).unwrap().text(), "ok");
     assert_eq!(got.recv().unwrap().text(), "xxxxxxxxxx");
 }
+
+#[test]
+fn a_client_that_stops_in_its_body_is_told_so_and_the_backend_is_not_blamed() {
+    let (addr, _got) = backend(OK);
+    let mut tapline = balancer(&[addr], &["--idle-timeout", "200ms"]);
+    let mut client = tapline.connect();
+    let answer = exchange(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    assert!(answer.start().starts_with("HTTP/1.1 408 "), "{}", answer.head);
+    let request = tapline.event("request");
+    assert_eq!((&request["status"], &request["target"]), (&408.into(), &().into()));
+}

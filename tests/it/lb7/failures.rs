@@ -152,14 +152,15 @@ fn an_idle_connection_is_closed_with_an_end() {
 
 #[test]
 fn a_client_that_goes_away_hurts_nobody() {
-    let (send, asked) = channel();
+    let ((send, asked), (go, wait)) = (channel(), channel());
+    let wait = std::sync::Mutex::new(wait);
     let addr = server(move |mut stream| {
         while let Some(message) = Message::read(&mut stream) {
-            let slow = message.start().contains("/slow");
-            let _ = send.send(());
-            if slow {
-                // Half of an answer; the rest never comes.
+            if message.start().contains("/slow") {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf");
+                let _ = send.send(());
+                let _ = wait.lock().unwrap().recv_timeout(DEADLINE);
+                let _ = stream.write_all(&[b'x'; 996]);
             } else {
                 let _ = stream.write_all(OK.as_bytes());
             }
@@ -172,6 +173,10 @@ fn a_client_that_goes_away_hurts_nobody() {
         assert!(read_head(&mut client).is_some());
         asked.recv_timeout(DEADLINE).unwrap();
         reset(client);
+        // Others are served while its answer is still under way, and after.
+        assert_eq!(get(&tapline).text(), "ok");
+        assert_eq!(tapline.closed()["failed"], false);
+        go.send(()).unwrap();
         let closed = tapline.closed();
         assert_eq!((&closed["by"], &closed["failed"]), (&"client".into(), &true.into()), "{closed}");
         assert_eq!(get(&tapline).text(), "ok");
