@@ -58,9 +58,11 @@ impl Hosts {
     }
 
     fn add(&mut self, first: IpAddr, count: u64) {
-        // An address that is there already is not asked twice; overlapping networks are not looked for.
-        if !self.ranges.contains(&(first, count)) {
-            self.ranges.push((first, count));
+        // No address is asked twice. Of two networks that overlap, one lies within the other.
+        let new = (first, count);
+        if !self.ranges.iter().any(|range| within(new, *range)) {
+            self.ranges.retain(|range| !within(*range, new));
+            self.ranges.push(new);
         }
     }
 
@@ -98,6 +100,16 @@ impl Hosts {
         }
         None
     }
+}
+
+/// Whether all addresses of `a` are in `b`.
+fn within(a: (IpAddr, u64), b: (IpAddr, u64)) -> bool {
+    let offset = match (a.0, b.0) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(u32::from(a)).checked_sub(u32::from(b).into()),
+        (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a).checked_sub(b.into()),
+        _ => None,
+    };
+    offset.is_some_and(|offset| offset.checked_add(a.1.into()).is_some_and(|end| end <= b.1.into()))
 }
 
 async fn lookup(name: &str) -> Result<Vec<IpAddr>, HostsError> {
@@ -209,6 +221,19 @@ mod tests {
             assert_eq!(hosts.count(), count, "{text}");
             assert_eq!(hosts.nth(count - 1).unwrap().to_string(), last);
             assert_eq!(hosts.nth(count), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_address_is_there_twice() {
+        for (texts, count) in [
+            (&["10.0.0.1", "10.0.0.0/30", "10.0.0.2", "10.0.0.0/31"][..], 4),
+            (&["::/120", "::1", "0.0.0.1"], 257),
+            (&["255.255.255.255", "255.255.255.254/31"], 2),
+            (&["10.0.0.1", "10.0.0.2", "10.0.0.1"], 2),
+        ] {
+            let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+            assert_eq!(Hosts::resolve(&texts).await.unwrap().count(), count, "{texts:?}");
         }
     }
 
