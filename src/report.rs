@@ -163,12 +163,9 @@ impl Reporter {
         ExitCode::from(status)
     }
 
-    /// Waits until everything is written: results without limit, events for a moment.
+    /// Waits until everything is written: results without limit, events for a moment. What was dropped is told by the
+    /// thread after its last write.
     pub async fn finish(&self) {
-        let dropped = self.dropped.swap(0, Relaxed);
-        if dropped > 0 {
-            self.emit(Event::Dropped { events: dropped });
-        }
         let last = async {
             let _ = self.stderr.send(Message::Last).await;
             self.stderr_done.cancelled().await;
@@ -258,7 +255,13 @@ fn write_all(
             text.extend(form(&Event::Dropped { events: lost }, style, started).bytes().chain([b'\n']));
         }
         at_line_start = text.last().map_or(at_line_start, |byte| *byte == b'\n');
-        if !closed.is_cancelled() && bars.suspend(|| put(&mut stream, &text)).is_err() {
+        // Bars are drawn on terminals only. Anywhere else their lock would tie one stream to the other: an unread stderr
+        // would hold the results up.
+        if closed.is_cancelled() {
+            continue;
+        }
+        let written = if style.stderr.terminal { bars.suspend(|| put(&mut stream, &text)) } else { put(&mut stream, &text) };
+        if written.is_err() {
             // Nobody reads any more. The queue is emptied all the same, so that nobody waits for it.
             closed.cancel();
         }
