@@ -83,7 +83,7 @@ impl Serve {
             tokio::select! {
                 () = timer => shutdown.drain(),
                 // Whoever read the results has gone: there is nothing left to do for anyone.
-                () = reporter.stdout_closed() => shutdown.abort(),
+                () = reporter.stdout_closed() => shutdown.abort("stdout was closed"),
             }
             std::future::pending::<()>().await;
         };
@@ -153,13 +153,13 @@ async fn wait(mut child: Child, shutdown: &Shutdown, grace: Duration) -> io::Res
         // Gone already is as good.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
-    match tokio::time::timeout(grace, child.wait()).await {
-        Ok(status) => status,
-        Err(_) => {
-            child.kill().await?;
-            child.wait().await
-        }
+    tokio::select! {
+        status = child.wait() => return status,
+        () = tokio::time::sleep(grace) => {}
+        () = shutdown.aborting() => {}
     }
+    child.kill().await?;
+    child.wait().await
 }
 
 /// The command's own status; 128 and the signal's number where a signal ended it, as shells say it.

@@ -49,7 +49,7 @@ impl Running {
 
     /// Stops at once and waits until the port is free and every connection is reset.
     pub async fn stop(mut self) {
-        self.shutdown.abort();
+        self.shutdown.abort("stopped");
         // A server that panicked has stopped as well.
         let _ = (&mut self.task).await;
     }
@@ -57,7 +57,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shutdown.abort();
+        self.shutdown.abort("stopped");
     }
 }
 

@@ -188,7 +188,7 @@ impl Server {
         // Whoever connects from here on is refused by the kernel at once.
         drop(self.listener);
         tasks.close();
-        let aborted = drain(&tasks, limits, shutdown, events).await;
+        let aborted = drain(&tasks, &tally, limits, shutdown, events).await;
         Served { connections: accepted, failed: tally.failed.load(Relaxed), aborted }
     }
 }
@@ -201,37 +201,30 @@ async fn run<H: Handler>(handler: Arc<H>, conn: Conn, mut guard: Guard) {
     };
     guard.end = Some(end.unwrap_or_else(|| {
         guard.tally.aborted.fetch_add(1, Relaxed);
-        End::failed(By::Shutdown, guard.progress.phase(), "the grace was over")
+        End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
     }));
 }
 
-/// Waits for the connections that are left; returns how many had to be reset.
-async fn drain(tasks: &TaskTracker, limits: &Limits, shutdown: &Shutdown, events: &Events) -> usize {
-    tokio::select! {
-        () = tasks.wait() => {
-            if shutdown.is_draining() {
-                events.emit(Event::Drained { aborted: 0 });
-            }
-            return 0;
-        }
-        // Without a signal (after --connections) the connections have all the time they need.
-        () = shutdown.draining() => {}
-    }
+/// Waits for the connections that are left; returns how many had to be reset. The connections themselves say so: they
+/// may have ended before this is looked at.
+async fn drain(tasks: &TaskTracker, tally: &Tally, limits: &Limits, shutdown: &Shutdown, events: &Events) -> usize {
     let said = async {
+        // Without a signal (after --connections) the connections have all the time they need.
+        shutdown.draining().await;
         sleep(UNNOTICED.min(limits.grace)).await;
         events.emit(Event::Draining { open: tasks.len(), grace: limits.grace });
         sleep(limits.grace.saturating_sub(UNNOTICED)).await;
     };
-    let aborted = tokio::select! {
-        () = tasks.wait() => 0,
-        () = said => tasks.len(),
-        () = shutdown.aborting() => tasks.len(),
-    };
-    if aborted > 0 {
-        shutdown.abort();
-        tasks.wait().await;
+    tokio::select! {
+        () = tasks.wait() => {}
+        () = said => shutdown.abort("the grace was over"),
+        () = shutdown.aborting() => {}
     }
-    events.emit(Event::Drained { aborted });
+    tasks.wait().await;
+    let aborted = tally.aborted.load(Relaxed);
+    if shutdown.is_draining() {
+        events.emit(Event::Drained { aborted });
+    }
     aborted
 }
 

@@ -1,6 +1,9 @@
 //! How serving ends: first drain, then abort.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Two steps down. Draining: no new connection is accepted and those that live may end by themselves. Aborting:
@@ -9,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Shutdown {
     drain: CancellationToken,
     abort: CancellationToken,
+    why: Arc<OnceLock<&'static str>>,
 }
 
 impl Shutdown {
@@ -23,8 +27,9 @@ impl Shutdown {
         self.drain.cancel();
     }
 
-    /// Ends everything that is left, at once.
-    pub fn abort(&self) {
+    /// Ends everything that is left, at once. The first reason is the one that is told.
+    pub fn abort(&self, why: &'static str) {
+        self.why.get_or_init(|| why);
         self.drain.cancel();
         self.abort.cancel();
     }
@@ -45,10 +50,16 @@ impl Shutdown {
         self.abort.cancelled()
     }
 
+    /// Why aborting began.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        self.why.get().copied().unwrap_or("aborted")
+    }
+
     /// A second stage that drains and aborts with this one but can also be ended alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { drain: self.drain.child_token(), abort: self.abort.child_token() }
+        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), why: self.why.clone() }
     }
 }
 
@@ -79,7 +90,7 @@ impl Signals {
     /// The first signal drains, the second aborts.
     pub async fn drive(mut self, shutdown: &Shutdown) {
         while self.caught().await {
-            if shutdown.is_draining() { shutdown.abort() } else { shutdown.drain() }
+            if shutdown.is_draining() { shutdown.abort("a second signal") } else { shutdown.drain() }
         }
     }
 
