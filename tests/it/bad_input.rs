@@ -1,1 +1,247 @@
 //! Wrong arguments and hostile clients: one clear line, the documented exit status, and the others are served.
+
+use crate::support::*;
+use std::{
+    io::{ErrorKind, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
+
+/// Every serving command, with what it needs to serve inside of this process.
+const SERVING: [&[&str]; 7] = [
+    &["listen", "0"],
+    &["proxy", "0", "builtin:echo"],
+    &["sni-peek", "0"],
+    &["sni-route", "0", "a.test=builtin:echo", "--not-tls", "builtin:echo"],
+    &["tls-terminate", "0", "builtin:echo"],
+    &["lb4", "0", "builtin:echo", "builtin:echo"],
+    &["lb7", "0", "builtin:http", "builtin:http"],
+];
+
+/// A good client is served by the command.
+fn is_served(command: &str, tapline: &mut Tapline) {
+    let addr = tapline.addr();
+    match command {
+        "proxy" | "lb4" => assert_eq!(ask(addr, b"hello"), b"hello"),
+        // What is not TLS has a route.
+        "sni-route" => assert_eq!(ask(addr, b"SSH-2.0-x\r\n"), b"SSH-2.0-x\r\n"),
+        "lb7" => {
+            let answer = ask(addr, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        }
+        "sni-peek" => {
+            // The alert handshake_failure is its answer to a hello that it has shown.
+            assert_eq!(ask(addr, super::serving::HELLO), [21, 3, 3, 0, 2, 2, 40]);
+        }
+        "tls-terminate" => {
+            // The hello offers no cipher that is still in use: TLS is spoken, and the alert is the server's.
+            assert_eq!(ask(addr, super::serving::HELLO)[..5], [21, 3, 3, 0, 2]);
+        }
+        _ => {
+            ask(addr, b"the good one");
+            while tapline.event("data")["text"] != "the good one" {}
+        }
+    }
+}
+
+/// Bytes without sense, the same in every run (xorshift).
+fn garbage(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[test]
+fn garbage_hurts_no_serving_command() {
+    for args in SERVING {
+        let mut tapline = Tapline::start(args);
+        for (seed, len) in [1, 2, 5, 16, 100, 1000, 5000, 70_000, 300_000].into_iter().enumerate() {
+            let mut bytes = garbage(len, seed as u64 + 1);
+            // Every second one begins like TLS, so that it gets further.
+            if seed % 2 == 1 && len > 5 {
+                bytes[..5].copy_from_slice(&[22, 3, 1, 2, 0]);
+            }
+            let mut client = tapline.connect();
+            let mut reader = client.try_clone().unwrap();
+            // An echo is read while it is sent; how it ends is the command's affair, but it ends.
+            let end = std::thread::spawn(move || read_to_any_end(&mut reader).1);
+            let _ = client.write_all(&bytes);
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            let end = end.join().unwrap();
+            assert!(matches!(end, Ok(()) | Err(ErrorKind::ConnectionReset)), "{args:?} {len}: {end:?}");
+        }
+        is_served(args[0], &mut tapline);
+        assert_eq!(tapline.stop(), Some(0), "{args:?}");
+        let panicked = tapline.seen.iter().find(|event| event["by"] == "local" || event["event"] == "not json");
+        assert!(panicked.is_none(), "{args:?}: {panicked:?}");
+    }
+}
+
+#[test]
+fn a_hundred_silent_clients_hurt_no_serving_command() {
+    for args in SERVING {
+        let mut tapline = Tapline::start(args);
+        let silent: Vec<_> = (0..100).map(|_| tapline.connect()).collect();
+        is_served(args[0], &mut tapline);
+        drop(silent);
+    }
+}
+
+/// The program under a limit of open files.
+fn with_descriptors(limit: u32, args: &[&str]) -> Tapline {
+    let mut command: Command = outside("sh");
+    let script = format!("ulimit -n {limit}; exec \"$@\"");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tapline"), "--json"]).args(args);
+    Tapline::from(&mut command)
+}
+
+#[test]
+fn more_clients_than_descriptors_wait_and_the_service_goes_on() {
+    for args in [&["proxy", "0", "builtin:echo"][..], &["lb7", "0", "builtin:http"], &["lb4", "0", "builtin:echo", "builtin:echo"]] {
+        let mut tapline = with_descriptors(64, args);
+        let clients: Vec<_> = (0..100).map(|_| tapline.connect()).collect();
+        // One of the first is there.
+        tapline.event("opened");
+        drop(clients);
+        for _ in 0..20 {
+            is_served(args[0], &mut tapline);
+        }
+        assert_eq!(tapline.stop(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn many_clients_at_once_are_all_served_with_few_descriptors() {
+    for args in [&["proxy", "0", "builtin:echo"][..], &["lb7", "0", "builtin:http"]] {
+        let tapline = with_descriptors(64, args);
+        let addr = tapline.addr();
+        let clients: Vec<_> = (0..100)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let answer = ask(addr, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+                    assert!(answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"GET / "), "{}", String::from_utf8_lossy(&answer));
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+}
+
+#[test]
+fn tls_terminate_names_what_came_instead_of_tls() {
+    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo"]);
+    for (bytes, answer, why) in [
+        (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &b"HTTP/1.1 400 "[..], "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", b"", "SSH"),
+        (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", b"", "PROXY"),
+    ] {
+        let got = ask(tapline.addr(), bytes);
+        assert!(got.starts_with(answer) && got.is_empty() == answer.is_empty(), "{}", String::from_utf8_lossy(&got));
+        let closed = tapline.closed();
+        assert!(closed["why"].as_str().unwrap().contains(why), "{closed}");
+        assert_eq!((&closed["by"], &closed["during"], &closed["failed"]), (&"client".into(), &"hello".into(), &true.into()));
+    }
+}
+
+#[test]
+fn an_unknown_target_resets_the_client_and_names_the_resolvers_error() {
+    let mut tapline = Tapline::start(&["proxy", "0", "no-such-host.invalid:80"]);
+    for _ in 0..2 {
+        assert_eq!(read_to_any_end(&mut tapline.connect()), (vec![], Err(ErrorKind::ConnectionReset)));
+        let closed = tapline.closed();
+        assert_eq!((&closed["during"], &closed["failed"]), (&"dial".into(), &true.into()));
+        assert!(closed["why"].as_str().unwrap().contains("cannot resolve no-such-host.invalid"), "{closed}");
+    }
+    assert_eq!(tapline.stop(), Some(0));
+}
+
+/// The lines of an error: one that says what is wrong, hints, and clap's usage.
+fn error_lines(text: &str) -> Vec<&str> {
+    let more = |line: &&str| {
+        line.is_empty() || ["hint: ", "Usage: ", "For more information", "  ", "tip:"].iter().any(|start| line.starts_with(start))
+    };
+    text.lines().filter(|line| !more(line)).collect()
+}
+
+#[test]
+fn wrong_arguments_are_one_clear_line_and_2() {
+    for (args, word) in [
+        (&["listen", "70000"][..], "70000"),
+        (&["listen", "--", "-1"], "required"),
+        (&["listen", "-1"], "-1"),
+        (&["listen", "host:-1"], "-1"),
+        (&["listen", "http://a.test/"], "http://a.test/"),
+        (&["proxy", "8080"], "TARGET"),
+        (&["lb4", "8080"], "TARGET"),
+        (&["lb7", "8080"], "TARGET"),
+        (&["sni-route", "8443"], "NAME=TARGET"),
+        (&["sni-route", "8443", "a.test="], "a.test="),
+        (&["sni-route", "8443", "=9000"], "=9000"),
+        (&["sni-route", "0", "a.test=builtin:echo", "A.test=builtin:echo"], "a.test"),
+        (&["proxy", "0", "builtin:nothing"], "builtin:nothing"),
+        (&["proxy", "0", "127.0.0.1:0"], "port 0"),
+        (&["lb4", "0", "127.0.0.1:80,weight=0"], "weight"),
+        (&["lb4", "0", "127.0.0.1:80,colour=red"], "colour"),
+        (&["proxy", "0", "builtin:echo", "--no-such-flag"], "--no-such-flag"),
+        (&["proxy", "0", "builtin:echo", "--grace", "5"], "5"),
+        (&["proxy", "0", "builtin:echo", "--grace", "0s"], "above zero"),
+        (&["proxy", "0", "builtin:echo", "--connections", "0"], "0"),
+        (&["no-such-command"], "no-such-command"),
+        (&["scan", "127.0.0.1", "-p", "90-80"], "backwards"),
+        (&["scan", "10.0.0.0/33"], "10.0.0.0/33"),
+    ] {
+        let run = run(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}: {run:?}");
+        let lines = error_lines(&run.stderr);
+        assert_eq!(lines.len(), 1, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(word), "{args:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_start_is_one_clear_line_and_3() {
+    let (_listener, taken) = listener();
+    let taken = taken.to_string();
+    for (args, error, hint) in [
+        (&["listen", &taken][..], format!("cannot listen on {taken}: "), true),
+        (&["proxy", &taken, "builtin:echo"], format!("cannot listen on {taken}: "), true),
+        (&["listen", "no-such-host.invalid:80"], "cannot listen on no-such-host.invalid:80: ".into(), false),
+        (&["listen", "192.0.2.1:80"], "cannot listen on 192.0.2.1:80: ".into(), true),
+        (&["listen", "unix:/no/such/dir/socket"], "cannot listen on unix:/no/such/dir/socket: ".into(), false),
+        (&["listen", "0", "--output", "/no/such/dir/file"], "cannot write /no/such/dir/file: ".into(), false),
+        (&["tls-terminate", "0", "builtin:echo", "--cert", "/no/such", "--key", "/no/such"], "/no/such".into(), false),
+        (&["proxy", "0", "tls:a.test:1", "--ca", "/no/such"], "/no/such".into(), false),
+        (&["scan", "no-such-host.invalid"], "cannot resolve no-such-host.invalid: ".into(), false),
+    ] {
+        let run = run(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "{args:?}: {run:?}");
+        let lines = error_lines(&run.stderr);
+        assert_eq!(lines.len(), 1, "{args:?}: {}", run.stderr);
+        assert!(lines[0].starts_with("tapline: ") && lines[0].contains(&error), "{args:?}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("\nhint: "), hint, "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_client_that_never_stops_sending_is_cut_off() {
+    // Refused by its first bytes; what follows is read for a moment so that it can see why, but not for ever.
+    for args in [&["sni-peek", "0"][..], &["sni-route", "0", "a.test=builtin:echo"]] {
+        let mut tapline = Tapline::start(args);
+        let addr: SocketAddr = tapline.addr();
+        let flood = std::thread::spawn(move || {
+            let mut client: TcpStream = connect(addr);
+            while client.write_all(&[0x41; 65536]).is_ok() {}
+        });
+        flood.join().unwrap();
+        tapline.closed();
+        if args[0] == "sni-peek" {
+            is_served(args[0], &mut tapline);
+        }
+    }
+}

@@ -1,1 +1,142 @@
 //! `tapline lb4`: connections over backends.
+
+use crate::support::*;
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener},
+};
+
+/// Which backends `n` connections in a row got to.
+fn names(tapline: &Tapline, n: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for _ in 0..n {
+        *counts.entry(String::from_utf8(read_all(&mut tapline.connect())).unwrap()).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn counts<const N: usize>(of: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    of.map(|(name, n)| (name.to_owned(), n)).into()
+}
+
+/// Starts with these targets and flags; without `--no-checks` every backend is connected to by checks too.
+fn balancer(targets: &[String], more: &[&str]) -> Tapline {
+    let mut args = vec!["lb4", "0"];
+    args.extend(targets.iter().map(String::as_str));
+    args.extend(more);
+    Tapline::start(&args)
+}
+
+/// Listens again where `addr` was listened on before.
+fn listen_again(addr: SocketAddr) -> TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&addr.into()).unwrap();
+    socket.listen(128).unwrap();
+    socket.into()
+}
+
+#[test]
+fn connections_are_spread_evenly() {
+    let targets = [naming("a"), naming("b"), naming("c")].map(|addr| addr.to_string());
+    let tapline = balancer(&targets, &[]);
+    assert_eq!(names(&tapline, 9), counts([("a", 3), ("b", 3), ("c", 3)]));
+}
+
+#[test]
+fn weights_are_kept() {
+    let targets = [format!("{},weight=3", naming("a")), naming("b").to_string()];
+    let tapline = balancer(&targets, &[]);
+    assert_eq!(names(&tapline, 12), counts([("a", 9), ("b", 3)]));
+}
+
+#[test]
+fn least_connections_prefers_the_idle_backend() {
+    let ((a, to_a), b) = (listener(), naming("b"));
+    let mut tapline = balancer(&[to_a.to_string(), b.to_string()], &["--policy", "least-connections", "--no-checks"]);
+    // The first connection stays open at the first backend.
+    let mut held = tapline.connect();
+    let mut at_a = accept(&a);
+    for _ in 0..4 {
+        assert_eq!(read_all(&mut tapline.connect()), b"b");
+        // Closed here means that it no longer counts as open there.
+        tapline.closed();
+    }
+    at_a.write_all(b"bye").unwrap();
+    drop(at_a);
+    assert_eq!(read_all(&mut held), b"bye");
+}
+
+#[test]
+fn a_refusing_backend_is_passed_over_at_once() {
+    let ((_held, refusing), good) = (refusing(), naming("good"));
+    let mut tapline = balancer(&[refusing.to_string(), good.to_string()], &["--no-checks"]);
+    assert_eq!(names(&tapline, 4), counts([("good", 4)]));
+    let failed = tapline.event("dial_failed");
+    assert_eq!((&failed["target"], &failed["why"]), (&refusing.to_string().into(), &"refused".into()));
+    let closed = tapline.closed();
+    assert_eq!((&closed["target"], &closed["failed"]), (&good.to_string().into(), &false.into()));
+    assert!(closed["elapsed_ms"].as_f64().unwrap() < 4000.0, "it waited for a timeout: {closed}");
+}
+
+#[test]
+fn where_every_backend_refuses_the_client_is_reset_and_the_cause_is_named() {
+    let ((_a, a), (_b, b)) = (refusing(), refusing());
+    for checks in [&["--no-checks"][..], &["--check-interval", "50ms"]] {
+        let mut tapline = balancer(&[a.to_string(), b.to_string()], checks);
+        if checks.len() > 1 {
+            // All down are tried all the same.
+            for _ in 0..2 {
+                assert_eq!(tapline.event("health")["up"], false);
+            }
+        }
+        let mut client = tapline.connect();
+        assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+        assert!([a, b].iter().any(|addr| tapline.event("dial_failed")["target"] == addr.to_string()));
+        let closed = tapline.closed();
+        assert_eq!((&closed["by"], &closed["during"], &closed["failed"]), (&"target".into(), &"dial".into(), &true.into()));
+        assert!(closed["why"].as_str().unwrap().contains("refused"), "{closed}");
+    }
+}
+
+#[test]
+fn a_backend_that_dies_goes_down_and_comes_back() {
+    let good = naming("good");
+    let (listener, dying) = listener();
+    let more = ["--check-interval", "50ms", "--fall", "2", "--rise", "2"];
+    let mut tapline = balancer(&[dying.to_string(), good.to_string()], &more);
+    // Well at first, and therefore without a word.
+    drop(accept(&listener));
+    drop(listener);
+    let down = tapline.event("health");
+    assert_eq!((&down["target"], &down["up"], &down["why"]), (&dying.to_string().into(), &false.into(), &"refused".into()));
+    assert_eq!(names(&tapline, 6), counts([("good", 6)]));
+    let listener = listen_again(dying);
+    let up = tapline.event("health");
+    assert_eq!((&up["target"], &up["up"]), (&dying.to_string().into(), &true.into()));
+    assert!(tapline.seen.iter().all(|event| event["event"] != "dial_failed"), "no connection was tried on it while it was down");
+    // It takes part again: one of two connections in a row comes here, between the checks.
+    let mut clients = [tapline.connect(), tapline.connect()];
+    for client in &mut clients {
+        client.write_all(b"hello").unwrap();
+    }
+    loop {
+        let mut got = [0; 5];
+        // A check connects and goes away without a word.
+        if accept(&listener).read_exact(&mut got).is_ok() {
+            assert_eq!(&got, b"hello");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_backend_that_is_down_from_the_start_is_known_before_long() {
+    let ((_held, refusing), good) = (refusing(), naming("good"));
+    let mut tapline = balancer(&[refusing.to_string(), good.to_string()], &["--check-interval", "1h"]);
+    // The first check of all decides alone, whatever --fall says.
+    assert_eq!(tapline.event("health")["target"], refusing.to_string());
+    assert_eq!(names(&tapline, 4), counts([("good", 4)]));
+    assert!(tapline.seen.iter().all(|event| event["event"] != "dial_failed"));
+}

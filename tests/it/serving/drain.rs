@@ -1,0 +1,73 @@
+//! Signals.
+
+use crate::support::*;
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+};
+
+/// A relay that is under way: the client and the target's end.
+fn relayed(more: &[&str]) -> (Tapline, TcpStream, TcpStream) {
+    let (listener, target) = listener();
+    let mut tapline = Tapline::start(&[&["proxy", "0", &target.to_string()], more].concat());
+    let mut client = tapline.connect();
+    let mut server = accept(&listener);
+    client.write_all(b"x").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    tapline.event("dialed");
+    (tapline, client, server)
+}
+
+#[test]
+fn a_signal_lets_relays_finish_and_refuses_new_connections() {
+    for signal in ["TERM", "INT"] {
+        let (mut tapline, mut client, mut server) = relayed(&[]);
+        tapline.signal(signal);
+        let draining = tapline.event("draining");
+        assert_eq!((&draining["open"], &draining["grace_ms"]), (&1.into(), &10_000.0.into()));
+        assert_eq!(TcpStream::connect(tapline.addr()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        // Both directions go on.
+        server.write_all(b"late answer").unwrap();
+        client.write_all(b"late question").unwrap();
+        let (mut answer, mut question) = ([0; 11], [0; 13]);
+        client.read_exact(&mut answer).unwrap();
+        server.read_exact(&mut question).unwrap();
+        assert_eq!((&answer, &question), (b"late answer", b"late question"));
+        drop(server);
+        assert_eq!(read_all(&mut client), b"");
+        drop(client);
+        assert_eq!(tapline.wait().code(), Some(0));
+        let last = tapline.seen.last().unwrap();
+        assert_eq!((&last["event"], &last["aborted"]), (&"drained".into(), &0.into()));
+    }
+}
+
+#[test]
+fn with_nothing_open_it_ends_at_once() {
+    let mut tapline = Tapline::start(&["proxy", "0", "builtin:echo", "--grace", "1h"]);
+    assert_eq!(tapline.stop(), Some(0));
+}
+
+#[test]
+fn who_outlives_the_grace_is_reset() {
+    let (mut tapline, mut client, mut server) = relayed(&["--grace", "200ms"]);
+    tapline.signal("TERM");
+    assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(read_to_any_end(&mut server), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!((&closed["by"], &closed["during"], &closed["failed"]), (&"shutdown".into(), &"relay".into(), &true.into()));
+    assert_eq!(tapline.wait().code(), Some(5));
+    assert_eq!(tapline.seen.last().unwrap()["aborted"], 1);
+}
+
+#[test]
+fn a_second_signal_ends_everything_at_once() {
+    let (mut tapline, mut client, _server) = relayed(&["--grace", "1h"]);
+    tapline.signal("INT");
+    tapline.event("draining");
+    tapline.signal("TERM");
+    assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!((&closed["by"], &closed["why"]), (&"shutdown".into(), &"a second signal".into()), "{closed}");
+    assert_eq!(tapline.wait().code(), Some(5));
+}
