@@ -364,3 +364,11 @@ pub fn assert_silent(stream: &mut TcpStream, time: Duration) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     assert!(matches!(read, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{read:?} {byte:?}");
 }
+
+/// What a client gets that only connects and reads. A reset that comes before the connect is through is one as well.
+pub fn fate(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
+    match TcpStream::connect_timeout(&addr, DEADLINE) {
+        Ok(stream) => read_to_any_end(&mut patient(stream)),
+        Err(error) => (Vec::new(), Err(error.kind())),
+    }
+}

@@ -50,7 +50,9 @@ fn large_answers_arrive_by_length_in_chunks_and_by_end() {
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len()).into_bytes(),
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec(),
     ];
-    answers.iter_mut().for_each(|answer| answer.extend(&body));
+    for answer in &mut answers {
+        answer.extend(&body);
+    }
     answers[1].extend(b"\r\n0\r\n\r\n");
     for answer in answers {
         let addr = server(move |mut stream| {

@@ -90,7 +90,7 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     add(&mut kinds, &mut balancer);
 
     let mut refuser = Tapline::start(&["proxy", "0", &refused.to_string()]);
-    read_to_any_end(&mut refuser.connect()).1.unwrap_err();
+    fate(refuser.addr()).1.unwrap_err();
     refuser.closed();
     add(&mut kinds, &mut refuser);
 

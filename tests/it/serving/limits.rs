@@ -30,7 +30,7 @@ fn after_so_many_connections_it_ends_with_0() {
 fn one_that_failed_makes_it_1() {
     let (_held, target) = refusing();
     let mut tapline = Tapline::start(&["proxy", "0", &target.to_string(), "--connections", "1"]);
-    assert!(read_to_any_end(&mut tapline.connect()).1.is_err());
+    assert!(fate(tapline.addr()).1.is_err());
     assert_eq!(tapline.wait().code(), Some(1));
 }
 
@@ -76,7 +76,9 @@ fn with_one_slot_the_next_connection_opens_after_the_last_is_closed() {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     for _ in 0..20 {
         tapline.closed();
     }

@@ -129,7 +129,7 @@ fn said(more: &[&str], env: &[(&str, &str)]) -> String {
         stderr.read_line(&mut text).unwrap();
     }
     let addr = text.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(read_to_any_end(&mut connect(addr)).1.is_err());
+    assert!(fate(addr).1.is_err());
     stderr.read_to_string(&mut text).unwrap();
     child.wait().unwrap();
     text
