@@ -173,7 +173,7 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--health', '--health', [CompletionResultType]::ParameterName, 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'For connecting to a target, from the resolver to its TLS handshake')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]')
-            [CompletionResult]::new('--response-timeout', '--response-timeout', [CompletionResultType]::ParameterName, 'From a request to the head of the backend''s answer')
+            [CompletionResult]::new('--response-timeout', '--response-timeout', [CompletionResultType]::ParameterName, 'From the end of a request to the head of the backend''s answer')
             [CompletionResult]::new('--idle-timeout', '--idle-timeout', [CompletionResultType]::ParameterName, 'For a client that neither asks nor reads, and a body that does not go on')
             [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]')
             [CompletionResult]::new('--connections', '--connections', [CompletionResultType]::ParameterName, 'Stop after N connections; exit 1 if one of them failed')

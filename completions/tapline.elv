@@ -163,7 +163,7 @@ set edit:completion:arg-completer[tapline] = {|@words|
             cand --health 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]'
             cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'
             cand --ca 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]'
-            cand --response-timeout 'From a request to the head of the backend''s answer'
+            cand --response-timeout 'From the end of a request to the head of the backend''s answer'
             cand --idle-timeout 'For a client that neither asks nor reads, and a body that does not go on'
             cand --max-connections 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]'
             cand --connections 'Stop after N connections; exit 1 if one of them failed'

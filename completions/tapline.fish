@@ -156,7 +156,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l fall -d 'Failed 
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l response-timeout -d 'From a request to the head of the backend\'s answer' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l response-timeout -d 'From the end of a request to the head of the backend\'s answer' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l idle-timeout -d 'For a client that neither asks nor reads, and a body that does not go on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r

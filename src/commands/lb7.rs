@@ -34,7 +34,7 @@ pub struct Lb7 {
     health: Option<String>,
     #[command(flatten)]
     connect: args::Connect,
-    /// From a request to the head of the backend's answer
+    /// From the end of a request to the head of the backend's answer
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::duration, help_heading = "HTTP")]
     response_timeout: Duration,
     /// For a client that neither asks nor reads, and a body that does not go on
