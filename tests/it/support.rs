@@ -335,7 +335,7 @@ pub fn assert_open_and_silent(stream: &mut TcpStream, moment: Duration) {
 }
 
 /// What someone gets who connects and says nothing, and how it ends. A reset may come before connect(2) returns.
-pub fn visit(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
+pub fn fate(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
     match TcpStream::connect_timeout(&addr, DEADLINE) {
         Ok(stream) => read_to_any_end(&mut patient(stream)),
         Err(error) => (Vec::new(), Err(error.kind())),
@@ -354,21 +354,4 @@ pub fn drip(stream: &mut TcpStream, bytes: &[u8]) {
 /// What the program wrote to stdout, one JSON object a line; only after its end.
 pub fn results(tapline: &mut Tapline) -> Vec<Value> {
     tapline.stdout().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
-}
-
-/// Nothing comes on this connection for so long.
-pub fn assert_silent(stream: &mut TcpStream, time: Duration) {
-    stream.set_read_timeout(Some(time)).unwrap();
-    let mut byte = [0];
-    let read = stream.read(&mut byte).map_err(|error| error.kind());
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    assert!(matches!(read, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{read:?} {byte:?}");
-}
-
-/// What a client gets that only connects and reads. A reset that comes before the connect is through is one as well.
-pub fn fate(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
-    match TcpStream::connect_timeout(&addr, DEADLINE) {
-        Ok(stream) => read_to_any_end(&mut patient(stream)),
-        Err(error) => (Vec::new(), Err(error.kind())),
-    }
 }

@@ -140,7 +140,7 @@ fn ssh_is_named_and_closed_and_a_malformed_hello_gets_an_alert() {
 fn a_client_that_stops_in_the_hello_or_in_the_handshake_is_given_up() {
     let flags = ["--hello-timeout", "200ms", "--handshake-timeout", "300ms"];
     let (mut tapline, _) = start("builtin:echo", &flags);
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 200ms", true));
     // A hello, and then nothing more.
     let mut client = tapline.connect();

@@ -169,7 +169,7 @@ fn an_upload_may_take_longer_than_the_response_timeout() {
     client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").unwrap();
     for _ in 0..10 {
         // Nothing comes while the body is under way.
-        assert_silent(&mut client, std::time::Duration::from_millis(50));
+        assert_open_and_silent(&mut client, std::time::Duration::from_millis(50));
         client.write_all(b"x").unwrap();
     }
     assert_eq!(Message::read(&mut client).unwrap().text(), "ok");

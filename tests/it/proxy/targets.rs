@@ -31,7 +31,7 @@ fn full_backlog() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
 fn a_refusing_target_is_a_reset_for_the_client_and_named() {
     let (_held, target) = refusing();
     let mut tapline = Tapline::start(&["proxy", "0", &target.to_string()]);
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     assert!(tapline.event("dial_failed")["why"].as_str().unwrap().contains("refused"));
     let closed = tapline.closed();
     let (by, during, why, failed) = end_of(&closed);
@@ -44,7 +44,7 @@ fn a_refusing_target_is_a_reset_for_the_client_and_named() {
     let mut first = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut first).unwrap();
     let addr = first.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
-    assert_eq!(visit(addr).1, Err(ErrorKind::ConnectionReset));
+    assert_eq!(fate(addr).1, Err(ErrorKind::ConnectionReset));
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("failed by target during dial") && rest.contains("refused"), "{rest}");
@@ -55,7 +55,7 @@ fn a_refusing_target_is_a_reset_for_the_client_and_named() {
 fn a_target_that_does_not_answer_is_given_up_after_the_connect_timeout() {
     let (_listener, target, _waiting) = full_backlog();
     let mut tapline = Tapline::start(&["proxy", "0", &target.to_string(), "--connect-timeout", "300ms"]);
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     let closed = tapline.closed();
     let (by, during, why, failed) = end_of(&closed);
     assert_eq!((by, during, failed), ("timeout", "dial", true));
@@ -68,7 +68,7 @@ fn the_connect_timeout_covers_the_tls_handshake() {
     let (_listener, target) = listener();
     let to = format!("tls:{target}");
     let mut tapline = Tapline::start(&["proxy", "0", &to, "--insecure", "--connect-timeout", "300ms"]);
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     let closed = tapline.closed();
     assert_eq!((end_of(&closed).0, end_of(&closed).1), ("timeout", "dial"));
 }
@@ -133,7 +133,7 @@ fn a_tls_target_that_proves_nothing_is_not_spoken_to_unless_asked() {
         (&["--ca", &right], "not valid for name"),
     ] {
         let mut tapline = Tapline::start(&[&["proxy", "0", &to], flags].concat());
-        assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+        assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
         let closed = tapline.closed();
         let (by, during, why, failed) = end_of(&closed);
         assert_eq!((by, during, failed), ("target", "dial", true));
@@ -175,7 +175,7 @@ fn a_unix_target_is_relayed_to_and_a_missing_one_is_named() {
     assert_eq!(tapline.closed()["failed"], false);
 
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     let closed = tapline.closed();
     assert_eq!((end_of(&closed).0, end_of(&closed).1), ("target", "dial"));
     assert!(end_of(&closed).2.contains("No such file"), "{closed}");
@@ -212,7 +212,7 @@ fn a_name_is_resolved_and_every_address_of_it_is_tried() {
     assert_eq!(tapline.closed()["target"], format!("localhost:{}", target.port()));
 
     let mut tapline = Tapline::start(&["proxy", "0", "no-such-host.invalid:80"]);
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     let closed = tapline.closed();
     let (_, during, why, failed) = end_of(&closed);
     assert_eq!((during, failed), ("dial", true));

@@ -99,7 +99,7 @@ fn clients_beyond_the_limit_wait_and_are_served() {
     }
     let mut third = tapline.connect();
     third.write_all(b"y").unwrap();
-    assert_silent(&mut third, Duration::from_millis(100));
+    assert_open_and_silent(&mut third, Duration::from_millis(100));
     assert_eq!(tapline.event("opened")["id"], 1);
     drop(first);
     let mut byte = [0];

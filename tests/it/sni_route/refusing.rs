@@ -142,7 +142,7 @@ fn half_a_hello_is_never_routed() {
     let closed = tapline.closed();
     assert_eq!((end_of(&closed).0, end_of(&closed).1), ("timeout", "hello"));
     // Silence alone.
-    assert_eq!(visit(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
     assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 300ms", true));
     // Half, then RST.
     let mut client = tapline.connect();
