@@ -34,6 +34,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("not_tls", &["id", "peer", "protocol"]),
     ("bad_hello", &["id", "peer", "what", "offset"]),
     ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
+    ("demo", &["requests", "failed", "retries", "backends"]),
 ];
 /// Those that a run cannot be made to say at will: `dropped` has a test of its own, `accept_failed` needs a machine
 /// without descriptors.
@@ -128,8 +129,8 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     add(&mut kinds, &mut proxy);
 
     let scan = run(&["--json", "scan", "127.0.0.1/32", "-p", &refused.port().to_string(), "--all"]);
-    let taken = balancer_port_in_use();
-    for line in [scan.stdout, scan.stderr, taken].iter().flat_map(|text| text.lines()) {
+    let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
+    for line in [scan.stdout, scan.stderr, taken, demo.stdout, demo.stderr].iter().flat_map(|text| text.lines()) {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }
 
