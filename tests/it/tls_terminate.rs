@@ -29,6 +29,14 @@ fn pair(tapline: &Tapline, ca: &str, listener: &TcpListener) -> (ClientStream, s
     (client, server)
 }
 
+/// The program, a client of it and the plain connection behind that.
+fn terminated() -> (Tapline, ClientStream, std::net::TcpStream) {
+    let (listener, target) = listener();
+    let (tapline, ca) = start(&target.to_string(), &[]);
+    let (client, server) = pair(&tapline, &ca, &listener);
+    (tapline, client, server)
+}
+
 #[test]
 fn plaintext_arrives_at_the_target_and_the_handshake_is_told() {
     let (listener, target) = listener();

@@ -1,6 +1,6 @@
 //! The ends of TLS and the ends of TCP, each passed on as what it is.
 
-use super::{pair, start};
+use super::{pair, start, terminated};
 use crate::support::*;
 use std::{
     io::{ErrorKind, Read, Write},
@@ -9,9 +9,7 @@ use std::{
 
 #[test]
 fn close_notify_is_an_end_for_the_target_which_may_still_answer() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     client.write_all(b"question").unwrap();
     client.conn.send_close_notify();
     client.flush().unwrap();
@@ -27,9 +25,7 @@ fn close_notify_is_an_end_for_the_target_which_may_still_answer() {
 
 #[test]
 fn the_targets_end_is_a_close_notify_and_the_client_may_still_send() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     server.write_all(b"greeting").unwrap();
     server.shutdown(Shutdown::Write).unwrap();
     let mut greeting = Vec::new();
@@ -44,9 +40,7 @@ fn the_targets_end_is_a_close_notify_and_the_client_may_still_send() {
 
 #[test]
 fn a_reset_by_the_target_is_no_close_notify() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     server.write_all(b"half of an ans").unwrap();
     wait_sent(&server);
     reset(server);
@@ -60,9 +54,7 @@ fn a_reset_by_the_target_is_no_close_notify() {
 
 #[test]
 fn a_reset_by_the_target_after_the_clients_end_is_no_close_notify_either() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     client.conn.send_close_notify();
     client.flush().unwrap();
     assert_eq!(read_all(&mut server), b"");
@@ -78,9 +70,7 @@ fn a_reset_by_the_target_after_the_clients_end_is_no_close_notify_either() {
 
 #[test]
 fn an_end_without_close_notify_is_a_reset_for_the_target_after_what_came_before() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     client.write_all(b"half of a quest").unwrap();
     client.sock.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_any_end(&mut server), (b"half of a quest".to_vec(), Err(ErrorKind::ConnectionReset)));
@@ -89,9 +79,7 @@ fn an_end_without_close_notify_is_a_reset_for_the_target_after_what_came_before(
 
 #[test]
 fn a_reset_by_the_client_is_a_reset_for_the_target() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, client, mut server) = terminated();
     reset(client.sock);
     assert_eq!(read_to_any_end(&mut server), (vec![], Err(ErrorKind::ConnectionReset)));
     assert_eq!(end_of(&tapline.closed()), ("client", "relay", "reset", true));
@@ -99,9 +87,7 @@ fn a_reset_by_the_client_is_a_reset_for_the_target() {
 
 #[test]
 fn altered_bytes_are_an_error_and_never_reach_the_target() {
-    let (listener, target) = listener();
-    let (mut tapline, ca) = start(&target.to_string(), &[]);
-    let (mut client, mut server) = pair(&tapline, &ca, &listener);
+    let (mut tapline, mut client, mut server) = terminated();
     // A record of application data that nobody has the key of.
     client.sock.write_all(&[23, 3, 3, 0, 32, 7, 7, 7]).unwrap();
     client.sock.write_all(&[7; 29]).unwrap();
