@@ -97,6 +97,8 @@ impl Serve {
             () = ending => unreachable!("it never ends"),
         };
         match status.transpose().context("cannot wait for the command")? {
+            // COMMAND was ended because nobody reads its output any more.
+            Some(_) if reporter.is_stdout_closed() => Ok(ExitCode::SUCCESS),
             Some(status) => Ok(command_exit(status)),
             None => Ok(ExitCode::from(self.verdict(served, reporter.is_stdout_closed()))),
         }

@@ -105,13 +105,19 @@ pub async fn resolve(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
         Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, to.port)]),
         Host::Name(name) => {
             let found = tokio::net::lookup_host((name.as_str(), to.port)).await;
-            let addrs: Vec<_> = found.map_err(|error| io::Error::new(error.kind(), format!("cannot resolve {name}: {error}")))?.collect();
+            let addrs: Vec<_> = found.map_err(|error| io::Error::new(error.kind(), unresolved(name, &error)))?.collect();
             if addrs.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address")));
             }
             Ok(addrs)
         }
     }
+}
+
+/// The standard library says that a lookup failed before it says why.
+fn unresolved(name: &str, error: &io::Error) -> String {
+    let text = error.to_string();
+    format!("cannot resolve {name}: {}", text.strip_prefix("failed to lookup address information: ").unwrap_or(&text))
 }
 
 async fn connect_host(to: &HostPort) -> io::Result<(TcpStream, SocketAddr)> {

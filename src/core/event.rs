@@ -29,8 +29,8 @@ pub enum Event {
     Routed { id: ConnId, name: Option<String>, rule: String, target: Option<String> },
     /// A TLS handshake with the client is complete.
     Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
-    /// A target did not take a connection; where there is another, it is tried next.
-    DialFailed { id: ConnId, target: String, why: String },
+    /// A target did not take a connection. `next` tells whether another one is tried.
+    DialFailed { id: ConnId, target: String, why: String, next: bool },
     /// A target took a connection.
     Dialed {
         id: ConnId,

@@ -24,7 +24,8 @@ impl Forward {
     pub async fn run(&self, mut conn: Conn) -> End {
         conn.progress.enter(Phase::Dial);
         let mut last = None;
-        for lease in self.pool.pick() {
+        let mut leases = self.pool.pick().peekable();
+        while let Some(lease) = leases.next() {
             match self.dialer.dial(&lease.target).await {
                 Ok(mut dialed) => {
                     lease.count_served();
@@ -38,7 +39,8 @@ impl Forward {
                     return relay(&mut conn.stream, &mut dialed.stream, &self.timeouts, &conn.progress).await;
                 }
                 Err(error) => {
-                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.to_string(), why: io_words(&error.error) });
+                    let next = leases.peek().is_some();
+                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.to_string(), why: io_words(&error.error), next });
                     last = Some((lease.label.clone(), error));
                 }
             }

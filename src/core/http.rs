@@ -203,7 +203,8 @@ impl Client {
     async fn ask(&self, mut request: Request<RequestBody>, retries: &mut u32) -> Result<(Hold, Response<Incoming>), Unanswered> {
         let timeouts = self.balancer.timeouts;
         let mut last: Option<Unanswered> = None;
-        for lease in self.balancer.pool.pick() {
+        let mut leases = self.balancer.pool.pick().peekable();
+        while let Some(lease) = leases.next() {
             if last.is_some() {
                 *retries += 1;
             }
@@ -218,7 +219,8 @@ impl Client {
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
                         Ok(sender) => sender,
                         Err(error) => {
-                            self.events.emit(Event::DialFailed { id: self.id, target: label.to_string(), why: io_words(&error.error) });
+                            let (why, next) = (io_words(&error.error), leases.peek().is_some());
+                            self.events.emit(Event::DialFailed { id: self.id, target: label.to_string(), why, next });
                             last = Some(undialed(&label, &error));
                             break;
                         }

@@ -27,6 +27,8 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
             | Event::Handshake { .. }
             | Event::Dialed { .. }
             | Event::Builtin { .. }
+            // The end of the connection says the same.
+            | Event::DialFailed { next: false, .. }
             | Event::Drained { aborted: 0 }
     );
     style.json || style.explain || !step
@@ -50,7 +52,7 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {}", safe(name)));
             format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
         }
-        Event::DialFailed { id, target, why } => format!("{id} {}", paint(BAD, &format!("cannot connect to {target}: {why}"))),
+        Event::DialFailed { id, target, why, .. } => format!("{id} {}", paint(BAD, &format!("cannot connect to {target}: {why}"))),
         Event::Dialed { id, target, addr, elapsed } => {
             let at = if addr.to_string() == *target { String::new() } else { format!(" at {addr}") };
             format!("{id} connected to {target}{at} in {}", span(*elapsed))

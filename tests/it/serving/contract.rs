@@ -20,7 +20,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("routed", &["id", "name", "rule", "target"]),
     ("handshake", &["id", "name", "version", "cipher", "resumed"]),
     ("dialed", &["id", "target", "addr", "elapsed_ms"]),
-    ("dial_failed", &["id", "target", "why"]),
+    ("dial_failed", &["id", "target", "why", "next"]),
     ("request", &["id", "target", "method", "path", "status", "retries", "why", "elapsed_ms"]),
     ("closed", &["id", "peer", "target", "by", "during", "why", "failed", "received", "sent", "spliced", "elapsed_ms"]),
     ("health", &["target", "up", "why"]),

@@ -147,7 +147,9 @@ fn lines_for_people_have_colour_only_where_it_was_asked_for() {
     ] {
         let text = said(more, env);
         assert_eq!(text.contains('\u{1b}'), colored, "{more:?} {env:?}: {text:?}");
-        assert!(text.contains("cannot connect to") && text.contains("refused"), "{text}");
+        assert!(text.contains("failed by target during dial") && text.contains("refused"), "{text}");
+        // The end of the connection says it; the step before that says it again only where each step is asked for.
+        assert_eq!(text.contains("cannot connect to"), more.contains(&"--explain"), "{text}");
     }
 }
 
