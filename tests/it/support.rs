@@ -8,9 +8,9 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long a test waits for what must come.
@@ -146,19 +146,18 @@ impl Drop for Tapline {
 }
 
 fn wait(child: &mut Child) -> ExitStatus {
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if started.elapsed() > 3 * DEADLINE {
-            child.kill().unwrap();
-            panic!("{child:?} did not end");
-        }
-        // std has no wait with a deadline.
-        std::thread::yield_now();
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = Pid::from_child(child);
+    let (ended, watchdog) = channel::<()>();
+    // std has no wait with a deadline; a program that does not end is killed, and the test fails.
+    let watchdog = std::thread::spawn(move || {
+        let late = watchdog.recv_timeout(3 * DEADLINE) == Err(RecvTimeoutError::Timeout);
+        late && kill_process(pid, Signal::KILL).is_ok()
+    });
+    let status = child.wait().unwrap();
+    drop(ended);
+    assert!(!watchdog.join().unwrap(), "{child:?} did not end");
+    status
 }
 
 fn read_events(stderr: ChildStderr) -> Receiver<Value> {
