@@ -6,10 +6,11 @@ use crate::{
     serve::{Session, exit},
 };
 use comfy_table::{Cell, CellAlignment, Color};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     net::IpAddr,
     num::NonZeroUsize,
     process::ExitCode,
@@ -100,7 +101,10 @@ impl Scan {
 fn bar(reporter: &Reporter, total: u64) -> ProgressBar {
     // Hidden by indicatif where stderr is no terminal.
     let bar = if reporter.style().json || reporter.style().quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {per_sec} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} ports, {rate}, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    // indicatif's own rate has four decimals.
+    let style = style.with_key("rate", |state: &ProgressState, text: &mut dyn Write| _ = write!(text, "{:.0}/s", state.per_sec()));
     reporter.bars.add(bar.with_style(style))
 }
 

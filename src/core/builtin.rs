@@ -4,6 +4,7 @@ use crate::{
     addr::{Builtin, HostPort, ListenAddr},
     event::{By, End, Events, Phase},
     http,
+    idle::silence,
     server::{Conn, Handler, Limits, Server},
     shutdown::Shutdown,
 };
@@ -14,6 +15,9 @@ use std::{
     time::Duration,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// For a client that sends nothing; as long as that of the relay before it.
+const IDLE: Duration = Duration::from_mins(10);
 
 /// A builtin server that runs until this is dropped; then its connections are reset.
 #[derive(Debug)]
@@ -79,6 +83,7 @@ impl Handler for Serve {
 /// Reads until the client ends, sending everything back or nothing.
 async fn answer(conn: Conn, echo: bool) -> End {
     let mut stream = conn.stream;
+    let traffic = stream.traffic().clone();
     let mut buffer = vec![0; 64 * 1024];
     let served = async {
         loop {
@@ -91,8 +96,11 @@ async fn answer(conn: Conn, echo: bool) -> End {
             }
         }
     };
-    match served.await {
-        Ok(()) => End::done(By::Client, Phase::Relay),
-        Err(error) => End::io(By::Client, Phase::Relay, &error),
+    tokio::select! {
+        result = served => match result {
+            Ok(()) => End::done(By::Client, Phase::Relay),
+            Err(error) => End::io(By::Client, Phase::Relay, &error),
+        },
+        () = silence(IDLE, || Some(IDLE), || traffic.total()) => End::timeout(Phase::Relay, IDLE),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     server::Conn,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
@@ -15,9 +15,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::{convert::Infallible, fmt::Write, pin::pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
-/// The largest request body that is counted; a larger one is refused.
-const MOST_BODY: usize = 64 << 20;
+/// For a client that neither asks nor sends.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// Serves one connection as the backend `name`.
@@ -42,18 +42,25 @@ pub(crate) async fn serve(conn: Conn, name: Arc<str>) -> End {
 }
 
 async fn answer(request: Request<Incoming>, name: &str, peer: &str) -> Response<Full<Bytes>> {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_BODY).collect().await else {
-        return response(StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=utf-8", "the body is too large or broke off\n".into());
-    };
-    let body = body.to_bytes().len();
+    let (parts, mut body) = request.into_parts();
+    let mut size = 0;
+    // Counted as it comes, and not kept: its size has no bound, what it takes here has one.
+    loop {
+        match timeout(IDLE, body.frame()).await {
+            Ok(Some(Ok(frame))) => size += frame.data_ref().map_or(0, Bytes::len),
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => {
+                return response(StatusCode::REQUEST_TIMEOUT, "text/plain; charset=utf-8", "the body broke off\n".into());
+            }
+        }
+    }
     let wants_json =
         parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("application/json"));
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     if wants_json {
         let headers: Vec<_> = headers.map(|(name, value)| json!([name, value])).collect();
-        let seen = json!({ "backend": name, "client": peer, "method": parts.method.as_str(), "path": target, "headers": headers, "body_bytes": body });
+        let seen = json!({ "backend": name, "client": peer, "method": parts.method.as_str(), "path": target, "headers": headers, "body_bytes": size });
         return response(StatusCode::OK, "application/json", format!("{seen}\n"));
     }
     let mut text = format!("backend: {name}\nclient: {peer}\nrequest: {} {target}\n", parts.method);
@@ -61,7 +68,7 @@ async fn answer(request: Request<Incoming>, name: &str, peer: &str) -> Response<
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}: {value}");
     }
-    let _ = writeln!(text, "body: {body} bytes");
+    let _ = writeln!(text, "body: {size} bytes");
     response(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 
