@@ -78,37 +78,39 @@ pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts
         }
         Verdict::Failed { source, failed, client_ended } => {
             let to_blame = if failed.reading { source } else { other(source) };
-            let (End { why, by, .. }, survivor) = match to_blame {
-                By::Client => (End::io(By::Client, half, &failed.error), &*target),
-                side => (End::io(side, half, &failed.error), &*client),
-            };
+            let survivor = if to_blame == By::Client { &*target } else { &*client };
             // RST discards what the kernel still holds for the survivor.
             survivor.wait_sent(DELIVERY).await;
-            if to_blame == By::Client && half == Phase::HalfClose {
-                // One side had said that it was done, and then the client went. Clients of TLS leave like this as a rule,
-                // with the target's close_notify on its way or unread.
-                let why = if client_ended { "left before the last bytes" } else { "reset after the target had ended" };
-                return End { why: why.into(), ..End::done(By::Client, half) };
-            }
-            End::failed(by, half, truncation_words(&failed.error).unwrap_or(why))
+            failure(to_blame, half, &failed.error, client_ended)
         }
     }
 }
 
-/// What the two directions came to. `By` is the side that ended first; `source` the one that the failed direction reads.
+fn failure(to_blame: By, half: Phase, error: &io::Error, client_ended: bool) -> End {
+    if to_blame == By::Client && half == Phase::HalfClose {
+        // One side had said that it was done, and then the client went. Clients of TLS leave like this as a rule, with
+        // the target's close_notify on its way or unread.
+        let why = if client_ended { "left before the last bytes" } else { "reset after the target had ended" };
+        return End { why: why.into(), ..End::done(By::Client, half) };
+    }
+    let end = End::io(to_blame, half, error);
+    // FIN without close_notify: anyone on the way may have cut the stream (RFC 8446 section 6.1).
+    let why = if error.kind() == io::ErrorKind::UnexpectedEof { "ended without close_notify".into() } else { end.why };
+    End { why, ..end }
+}
+
+/// What the two directions came to.
 enum Verdict {
+    /// Both ended; this side was the first.
     Done(By),
+    /// One failed, the one that reads from `source`.
     Failed { source: By, failed: Failed, client_ended: bool },
+    /// Nothing passed for as long as the timeout says.
     Stalled { client_ended: bool, target_ended: bool },
 }
 
 fn other(side: By) -> By {
     if side == By::Client { By::Target } else { By::Client }
-}
-
-/// A TLS stream that ends in FIN without close_notify may have been cut by anyone on the way (RFC 8446 section 6.1).
-fn truncation_words(error: &io::Error) -> Option<String> {
-    (error.kind() == io::ErrorKind::UnexpectedEof).then(|| "ended without close_notify".to_owned())
 }
 
 /// Sides that could not be written to any more. The error that a reset leaves on a socket is told once (socket(7),
