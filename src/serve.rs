@@ -70,6 +70,9 @@ impl Serve {
             grace: self.grace,
         };
         events.emit(Event::Listening { addr: server.addr().clone() });
+        if let Some(most) = self.max_connections.filter(|most| most.get() > within) {
+            reporter.note(format!("the limit on open files allows {within} connections at a time, not {most}; see ulimit -n"));
+        }
         started(server.addr());
         let child = spawn(&self.command, server.addr())?;
         let serving = server.serve(Arc::new(handler), &limits, shutdown, &events);

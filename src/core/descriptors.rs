@@ -18,6 +18,20 @@ pub fn raise() -> Option<u64> {
     limit.current
 }
 
+/// The soft limit as it is.
+#[cfg(unix)]
+#[must_use]
+pub fn limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// There is no such limit on this system.
+#[cfg(not(unix))]
+#[must_use]
+pub fn limit() -> Option<u64> {
+    None
+}
+
 /// There is no such limit on this system.
 #[cfg(not(unix))]
 #[must_use]

@@ -247,3 +247,38 @@ fn a_client_that_never_stops_sending_is_cut_off() {
         }
     }
 }
+
+#[test]
+fn more_connections_than_the_limit_on_open_files_allows_are_not_promised() {
+    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo", "--max-connections", "1000"]);
+    let note = tapline.event("note");
+    assert!(note["text"].as_str().unwrap().contains("allows 10 connections at a time, not 1000"), "{note}");
+}
+
+#[test]
+fn connections_that_were_stuck_leave_descriptors_for_others_under_a_low_limit() {
+    use std::io::{Read, Write};
+    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo"]);
+    // Ten clients send and do not read, until nothing moves any more: each direction of each holds a pipe, as far as
+    // there are any.
+    let stuck = |_| {
+        let mut client = tapline.connect();
+        client.set_write_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        while client.write(&[7; 16000]).is_ok() {}
+        client
+    };
+    let stuck: Vec<_> = (0..10).map(stuck).collect();
+    for mut client in stuck {
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        read_all(&mut client);
+        assert_eq!(tapline.closed()["failed"], false, "{:?}", tapline.seen.last());
+    }
+    // Ten others at once, all of which get their answer while all are open.
+    let mut others: Vec<_> = (0..10).map(|_| tapline.connect()).collect();
+    for client in &mut others {
+        client.write_all(b"!").unwrap();
+    }
+    for client in &mut others {
+        client.read_exact(&mut [0]).unwrap();
+    }
+}

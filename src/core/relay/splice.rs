@@ -1,7 +1,10 @@
 //! The Linux fast path: splice(2) moves pages from socket to pipe to socket, and no byte enters this process.
 
 use super::{Failed, Half};
-use crate::event::{Progress, Traffic};
+use crate::{
+    descriptors,
+    event::{Progress, Traffic},
+};
 use rustix::{
     io::Errno,
     net::{Shutdown, shutdown},
@@ -11,7 +14,10 @@ use std::{
     cell::RefCell,
     io,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tokio::{io::Interest, net::TcpStream};
 
@@ -21,6 +27,8 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 const MOST: usize = 1 << 20;
 /// Pipes kept for reuse by each thread; making one costs as much as several small transfers.
 const SPARE: usize = 64;
+/// What part of the limit on descriptors the spare pipes of a thread may hold: under a low one, connections need them more.
+const SHARE: u64 = 64;
 
 /// One side of a relay.
 #[derive(Clone, Copy)]
@@ -147,8 +155,10 @@ impl Pipe {
 
     /// Keeps an empty pipe for the next transfer. One with bytes in it is dropped instead, never given back.
     fn give_back(self) {
+        static MOST: OnceLock<usize> = OnceLock::new();
+        let most = *MOST.get_or_init(|| descriptors::limit().map_or(SPARE, |limit| SPARE.min((limit / SHARE) as usize)));
         POOL.with_borrow_mut(|pool| {
-            if pool.len() < SPARE {
+            if pool.len() < most {
                 pool.push(self);
             }
         });
