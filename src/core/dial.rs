@@ -96,7 +96,7 @@ impl Dialer {
     }
 }
 
-/// Looks a host up; a literal address asks no resolver.
+/// Looks a host up; a literal address asks no resolver. There is at least one address.
 ///
 /// # Errors
 /// The resolver's, with the name in it.

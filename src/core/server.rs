@@ -1,7 +1,8 @@
 //! Accepting: a permit, a connection, a task, a report; then the drain.
 
 use crate::{
-    addr::{Endpoint, Host, HostPort, ListenAddr},
+    addr::{Endpoint, ListenAddr},
+    dial::resolve,
     event::{By, ConnId, End, Event, Events, Progress, Traffic, is_descriptor_shortage},
     shutdown::Shutdown,
     stream::Stream,
@@ -120,10 +121,8 @@ impl Server {
     /// The name has no address, the address is in use or not this machine's, the port needs a right, the path is taken.
     pub async fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
         let bound = match addr {
-            ListenAddr::Tcp(to) => match resolve(to).await {
-                Ok(socket_addr) => tcp_listener(socket_addr),
-                Err(error) => Err(error),
-            },
+            // A name that has several addresses is listened on at its first.
+            ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| tcp_listener(addrs[0])),
             // A machine without IPv6 has every IPv4 interface left.
             ListenAddr::Every(port) => tcp_listener((Ipv6Addr::UNSPECIFIED, *port).into()).or_else(|error| match error.raw_os_error() {
                 Some(97) => tcp_listener((Ipv4Addr::UNSPECIFIED, *port).into()), // EAFNOSUPPORT
@@ -305,16 +304,6 @@ impl Listener {
                     pause = (pause * 2).min(BACK_OFF.1);
                 }
             }
-        }
-    }
-}
-
-async fn resolve(to: &HostPort) -> io::Result<SocketAddr> {
-    match &to.host {
-        Host::Ip(ip) => Ok(SocketAddr::new(*ip, to.port)),
-        Host::Name(name) => {
-            let mut addrs = tokio::net::lookup_host((name.as_str(), to.port)).await?;
-            addrs.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
         }
     }
 }
