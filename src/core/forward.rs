@@ -28,7 +28,6 @@ impl Forward {
         while let Some(lease) = leases.next() {
             match self.dialer.dial(&lease.target).await {
                 Ok(mut dialed) => {
-                    lease.count_served();
                     conn.progress.set_target(lease.label.clone());
                     conn.events.emit(Event::Dialed {
                         id: conn.id,

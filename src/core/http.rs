@@ -61,12 +61,6 @@ impl Balancer {
         let idle = Idle::new(pool.backends().len());
         Arc::new(Self { pool, dialer, timeouts, idle })
     }
-
-    /// The backends.
-    #[must_use]
-    pub fn pool(&self) -> &Pool {
-        &self.pool
-    }
 }
 
 /// Serves a client's connection to its end.
@@ -230,7 +224,6 @@ impl Client {
                 let hold = Hold::new(&self.balancer, sender, lease);
                 match upstream::send(hold, request, timeouts).await {
                     Sent::Answered(hold, response) => {
-                        backend.count_served();
                         self.progress.set_target(label.clone());
                         return Ok((hold, response));
                     }

@@ -12,7 +12,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -38,7 +38,6 @@ pub struct Backend {
     weight: NonZeroU32,
     up: AtomicBool,
     open: AtomicUsize,
-    served: AtomicU64,
     // A builtin target lives as long as its backend.
     builtin: Option<builtin::Running>,
 }
@@ -57,16 +56,6 @@ impl Backend {
     /// Connections or requests that it has now.
     pub fn open(&self) -> usize {
         self.open.load(Relaxed)
-    }
-
-    /// Connections or requests that it took in all.
-    pub fn served(&self) -> u64 {
-        self.served.load(Relaxed)
-    }
-
-    /// Counts one that it took.
-    pub fn count_served(&self) {
-        self.served.fetch_add(1, Relaxed);
     }
 }
 
@@ -138,7 +127,6 @@ impl Pool {
                 weight: NonZeroU32::new(spec.weight).unwrap_or(NonZeroU32::MIN),
                 up: AtomicBool::new(true),
                 open: AtomicUsize::new(0),
-                served: AtomicU64::new(0),
                 builtin: running,
             }));
         }

@@ -39,33 +39,24 @@ fn the_targets_end_is_a_close_notify_and_the_client_may_still_send() {
 }
 
 #[test]
-fn a_reset_by_the_target_is_no_close_notify() {
-    let (mut tapline, mut client, mut server) = terminated();
-    server.write_all(b"half of an ans").unwrap();
-    wait_sent(&server);
-    reset(server);
-    let mut answer = Vec::new();
-    let error = client.read_to_end(&mut answer).unwrap_err();
-    // RST, or FIN without close_notify: either says that something is missing.
-    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
-    assert_eq!(answer, b"half of an ans");
-    assert_eq!(end_of(&tapline.closed()), ("target", "relay", "reset", true));
-}
-
-#[test]
-fn a_reset_by_the_target_after_the_clients_end_is_no_close_notify_either() {
-    let (mut tapline, mut client, mut server) = terminated();
-    client.conn.send_close_notify();
-    client.flush().unwrap();
-    assert_eq!(read_all(&mut server), b"");
-    server.write_all(b"half of an ans").unwrap();
-    wait_sent(&server);
-    reset(server);
-    let mut answer = Vec::new();
-    let error = client.read_to_end(&mut answer).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
-    assert_eq!(answer, b"half of an ans");
-    assert_eq!(end_of(&tapline.closed()), ("target", "half_close", "reset", true));
+fn a_reset_by_the_target_is_no_close_notify_also_after_the_clients_end() {
+    for (client_ended, phase) in [(false, "relay"), (true, "half_close")] {
+        let (mut tapline, mut client, mut server) = terminated();
+        if client_ended {
+            client.conn.send_close_notify();
+            client.flush().unwrap();
+            assert_eq!(read_all(&mut server), b"");
+        }
+        server.write_all(b"half of an ans").unwrap();
+        wait_sent(&server);
+        reset(server);
+        let mut answer = Vec::new();
+        let error = client.read_to_end(&mut answer).unwrap_err();
+        // RST, or FIN without close_notify: either says that something is missing.
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error:?}");
+        assert_eq!(answer, b"half of an ans");
+        assert_eq!(end_of(&tapline.closed()), ("target", phase, "reset", true));
+    }
 }
 
 #[test]
