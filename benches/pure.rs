@@ -5,6 +5,7 @@ use tapline::{
     addr::TargetSpec,
     hello,
     pool::{Policy, Pool},
+    proxy_header::{self, Announcement, Ends, Tlvs, Version},
 };
 
 fn main() {
@@ -30,9 +31,18 @@ fn read_a_hello(bencher: Bencher<'_, '_>) {
     bencher.bench(|| hello::read(black_box(&bytes)));
 }
 
+#[divan::bench(args = [Version::V1, Version::V2])]
+fn read_a_proxy_header(bencher: Bencher<'_, '_>, version: Version) {
+    let end = |text: &str| tapline::addr::Endpoint::Tcp(text.parse().expect("an address"));
+    let ends = Some(Ends { source: end("192.0.2.1:12345"), destination: end("198.51.100.2:443") });
+    let tlvs = Tlvs { authority: Some("www.example.test".into()), ..Tlvs::default() };
+    let bytes = proxy_header::write(version, &Announcement { ends, tlvs }).expect("it fits");
+    bencher.bench(|| proxy_header::read(black_box(&bytes)));
+}
+
 #[divan::bench(args = [1, 3, 100])]
 fn pick_a_backend(bencher: Bencher<'_, '_>, backends: usize) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let specs: Vec<TargetSpec> = (1..=backends).map(|port| port.to_string().parse().expect("a target")).collect();
     let pool = runtime.block_on(Pool::new(&specs, Policy::RoundRobin)).expect("a pool");
     bencher.bench(|| black_box(&pool).pick().next());

@@ -33,7 +33,7 @@ complete -c tapline -n "__fish_tapline_needs_command" -l explain -d 'Say each st
 complete -c tapline -n "__fish_tapline_needs_command" -s h -l help -d 'Print help'
 complete -c tapline -n "__fish_tapline_needs_command" -s V -l version -d 'Print version'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "listen" -d 'Accept connections and copy what arrives to stderr'
-complete -c tapline -n "__fish_tapline_needs_command" -f -a "proxy" -d 'Relay TCP to one target'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "proxy" -d 'Relay TCP or UDP to one target'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-peek" -d 'Show the ClientHello of each TLS client'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-route" -d 'Route TLS by server name (SNI), without decrypting'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "tls-terminate" -d 'Decrypt TLS and forward plaintext'
@@ -42,40 +42,74 @@ complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb7" -d 'Balance HT
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "scan" -d 'Find open, closed and filtered ports'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "demo" -d 'See the main job done in a few seconds'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Write the bytes there as they are, "-" for stdout, instead of showing them' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection that sends nothing for this long ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l save -d 'Write each connection to a file of its own in DIR, which is made if need be, instead of showing the bytes. Named NUMBER-ADDRESS-PORT.bin, with another number where that exists: nothing is overwritten. None for one that sends nothing' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l reply -d 'Send this once, as soon as the client\'s first bytes (or its end) have come, then end this side and read on. A file is @FILE, /PATH, ./PATH or ../PATH; anything else is text, with \\r \\n \\t \\0 \\e \\xHH and \\\\' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l greet -d 'Send this as soon as a client is connected, as SSH and SMTP servers do, and go on; written as for --reply' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l key -d 'Its private key (PEM)' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hex -d 'Show bytes in hexadecimal with their offsets'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hex -d 'Show bytes as `hexdump -C` does, in both directions. Each read begins with a line: connection, `>` (received) or `<` (sent), local time to the microsecond, length, offsets of its first and last byte'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l discard -d 'Show and keep nothing, as fast as possible'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l echo -d 'Send back what arrives'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l udp -d 'Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and --reply answer each datagram. What comes faster than it is shown is lost, and counted'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l tls -d 'Speak TLS: what is shown, kept and answered is the plaintext. The flags below belong to it'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
+v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l udp -d 'Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or when the target\'s port is unreachable'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -86,19 +120,34 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s h -l help -
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l unknown-name -d 'For names that no rule has [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-name -d 'For hellos without a name [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d 'For clients that do not speak TLS [default: refuse]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
+v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l explain -d 'Say each step of each connection'
@@ -107,19 +156,34 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'Its private key (PEM)' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
+v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l explain -d 'Say each step of each connection'
@@ -131,18 +195,33 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-timeout -d
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rise -d 'Good checks in a row that bring a backend up' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
+v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l explain -d 'Say each step of each connection'
@@ -155,13 +234,18 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l rise -d 'Good ch
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l response-timeout -d 'From the end of a request to the head of the backend\'s answer' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l idle-timeout -d 'For a client that neither asks nor reads, and a body that does not go on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"

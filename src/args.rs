@@ -1,16 +1,27 @@
 //! The command line: groups of flags that commands share, each of which becomes a value of the core.
 
+mod faults;
+
+pub use faults::Faults;
+
+use crate::{
+    serve::Session,
+    watching::{Watch, Watching},
+};
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use std::{
+    net::IpAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 use tapline::{
-    dial::Dialer,
+    announced::Announcer,
+    dial::{Dialer, Options},
     health::{Checks, Probe},
     pool::Policy,
-    relay::Timeouts,
+    proxy_header::Version,
+    relay::{Settings, Timeouts},
     tls::{ClientTls, IdentityError, Trust},
 };
 
@@ -76,6 +87,9 @@ pub struct Serve {
     /// Connections at a time; more wait in the backlog [default: what the limit on open files allows]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
+    /// Threads that connections are served on [default: one for each CPU]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
     /// Stop after N connections; exit 1 if one of them failed
     #[arg(long, value_name = "N")]
     pub connections: Option<NonZeroU64>,
@@ -85,6 +99,17 @@ pub struct Serve {
     /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub grace: Duration,
+    /// Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again
+    ///
+    /// Before such a peer's header (v1 or v2) is whole, nothing is done: no hello is read, no target connected to. One
+    /// that is missing, malformed or late ends the connection by a reset. Who is announced is shown and told to targets
+    /// (--send-proxy, X-Forwarded-For); with LOCAL and UNKNOWN the connection's own ends count. Any other peer is a
+    /// direct client, whose bytes are never looked at for a header.
+    #[arg(long, value_name = "CIDR", action = ArgAction::Append)]
+    pub accept_proxy: Vec<Announcer>,
+    /// For the whole PROXY header, from the accept on
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, requires = "accept_proxy")]
+    pub proxy_header_timeout: Duration,
     /// Run COMMAND once listening, stop when it ends, exit with its status; {addr}, {host}, {port} are replaced
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -97,6 +122,12 @@ pub struct Connect {
     /// For connecting to a target, from the resolver to its TLS handshake
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub connect_timeout: Duration,
+    /// The address of this machine that connections to targets come from
+    #[arg(long, value_name = "IP")]
+    pub bind_source: Option<IpAddr>,
+    /// Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    pub keepalive: Option<Duration>,
     /// Certificates (PEM) that tls: targets must lead to [default: Mozilla's roots]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -112,25 +143,66 @@ impl Connect {
             None if self.insecure => Trust::Anyone,
             None => Trust::PublicRoots,
         };
-        Ok(Dialer { connect_timeout: self.connect_timeout, tls: ClientTls::new(&trust)? })
+        let options = Options { source: self.bind_source, keepalive: self.keepalive };
+        Ok(Dialer { connect_timeout: self.connect_timeout, options, tls: ClientTls::new(&trust)? })
     }
+}
+
+/// How long a relay may be silent, unless it is said.
+const IDLE: Duration = Duration::from_mins(10);
+
+/// What targets are told of clients.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Connecting")]
+pub struct Announce {
+    /// Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target
+    ///
+    /// A client that was announced itself is passed on. v2 carries an id for the connection, a CRC32C and, where they are
+    /// known, the server name as it was sent, ALPN, and how TLS was spoken. A client without an IP
+    /// address, of a Unix socket, is UNKNOWN in v1 and LOCAL in v2. Health checks name no client: LOCAL in v2, the check's
+    /// own addresses in v1.
+    #[arg(long, value_name = "v1|v2", hide_possible_values = true)]
+    send_proxy: Option<ProxyVersion>,
+}
+
+impl Announce {
+    pub fn version(self) -> Option<Version> {
+        self.send_proxy.map(|version| match version {
+            ProxyVersion::V1 => Version::V1,
+            ProxyVersion::V2 => Version::V2,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProxyVersion {
+    V1,
+    V2,
 }
 
 /// When a relay gives up.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Relaying")]
 pub struct Relay {
-    /// Without a byte in either direction; noticed up to a quarter later ("off" for never)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = limit)]
-    pub idle_timeout: Limit,
+    /// Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
+    pub idle_timeout: Option<Limit>,
     /// The same, once one side has ended ("off" for never)
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = limit)]
     pub half_close_timeout: Limit,
+    #[command(flatten)]
+    pub faults: Faults,
+    #[command(flatten)]
+    pub watch: Watch,
 }
 
-impl From<Relay> for Timeouts {
-    fn from(relay: Relay) -> Self {
-        Self { idle: relay.idle_timeout.0, half_close: relay.half_close_timeout.0 }
+impl Relay {
+    /// Starts what watches; it is to be waited for at the end.
+    pub async fn start(&self, serve: &Serve, session: &Session) -> anyhow::Result<(Settings, Watching)> {
+        let timeouts = Timeouts { idle: self.idle_timeout.map_or(Some(IDLE), |limit| limit.0), half_close: self.half_close_timeout.0 };
+        let faults = self.faults.given(timeouts)?;
+        let (taps, watching) = self.watch.start(serve, &session.reporter).await?;
+        Ok((Settings { timeouts, faults, taps }, watching))
     }
 }
 
@@ -138,7 +210,7 @@ impl From<Relay> for Timeouts {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Reading the hello")]
 pub struct Hello {
-    /// For the whole ClientHello, from the accept on
+    /// For the whole ClientHello, from the accept or the PROXY header on
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub hello_timeout: Duration,
 }
@@ -217,6 +289,14 @@ pub struct Limit(pub Option<Duration>);
 pub fn duration(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 500ms, 5s or 10m"))?;
     if time.is_zero() { Err("a time above zero is needed".into()) } else { Ok(time) }
+}
+
+/// A time as in [`duration`], of whole seconds: the kernel counts these in seconds.
+pub fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time.subsec_nanos() > 0 || time.as_secs() > 32_767 => Err("whole seconds are needed, at most 32767".into()),
+        time => Ok(time),
+    }
 }
 
 /// A time as in [`duration`], or `off`.

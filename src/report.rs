@@ -22,16 +22,24 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 use tapline::event::{Event, Events, Sink};
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{self, error::TryRecvError},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Lines that wait to be written. A terminal takes them as fast as they come; who does not read gets no more.
 const QUEUE: usize = 4096;
+/// The least time from one write to the next. A line after a silence goes out at once; of many in a row, each that woke
+/// the writing thread would cost the traffic on the same CPU more than its connection does.
+const PACE: Duration = Duration::from_millis(5);
+/// Bytes of results and of connections that wait to be written to one stream.
+const WAITING: usize = 4 * 1024 * 1024;
 /// How long the last lines may take to be written to a stderr that nobody reads.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -41,9 +49,14 @@ pub struct Reporter {
     style: Style,
     stderr: mpsc::Sender<Message>,
     stdout: mpsc::Sender<Message>,
+    stderr_room: Arc<Semaphore>,
+    stdout_room: Arc<Semaphore>,
     said: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
     stdout_closed: CancellationToken,
+    stderr_closed: CancellationToken,
+    /// What stderr gets is what the program is for.
+    stderr_matters: Arc<AtomicBool>,
     stderr_done: CancellationToken,
     stdout_done: CancellationToken,
     /// Progress bars, drawn on stderr below the events.
@@ -71,7 +84,8 @@ pub struct Look {
 
 enum Message {
     Event(Event),
-    Bytes(Vec<u8>),
+    /// The permit is for their number, given back when they are taken to be written.
+    Bytes(Vec<u8>, Option<OwnedSemaphorePermit>),
     Last,
 }
 
@@ -95,10 +109,24 @@ impl Reporter {
         let style = Style { json: options.json, quiet: options.quiet, explain: options.explain, stderr: looks.0, stdout: looks.1 };
         let bars = MultiProgress::new();
         let dropped = Arc::new(AtomicU64::new(0));
-        let (stdout_closed, ignored) = (CancellationToken::new(), CancellationToken::new());
-        let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), ignored);
+        let (stdout_closed, stderr_closed) = (CancellationToken::new(), CancellationToken::new());
+        let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), stderr_closed.clone());
         let (stdout, stdout_done) = writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone());
-        Self { style, stderr, stdout, said: Arc::default(), dropped, stdout_closed, stderr_done, stdout_done, bars }
+        Self {
+            style,
+            stderr,
+            stdout,
+            stderr_room: Arc::new(Semaphore::new(WAITING)),
+            stdout_room: Arc::new(Semaphore::new(WAITING)),
+            said: Arc::default(),
+            dropped,
+            stdout_closed,
+            stderr_closed,
+            stderr_matters: Arc::default(),
+            stderr_done,
+            stdout_done,
+            bars,
+        }
     }
 
     /// In which form things are said.
@@ -128,13 +156,15 @@ impl Reporter {
         if self.stdout_closed.is_cancelled() {
             return Err(Closed);
         }
-        self.stdout.send(Message::Bytes(bytes)).await.map_err(|_| Closed)
+        let room = room(&self.stdout_room, bytes.len()).await;
+        self.stdout.send(Message::Bytes(bytes, room)).await.map_err(|_| Closed)
     }
 
     /// Writes received bytes to stderr as they are; waits where stderr is not read.
     pub async fn to_stderr(&self, bytes: Vec<u8>) {
+        let room = room(&self.stderr_room, bytes.len()).await;
         // The thread lives as long as the program.
-        let _ = self.stderr.send(Message::Bytes(bytes)).await;
+        let _ = self.stderr.send(Message::Bytes(bytes, room)).await;
     }
 
     /// How many events were said so far. Each begins a line of its own, and so ends a line that was open.
@@ -142,13 +172,22 @@ impl Reporter {
         self.said.load(Relaxed)
     }
 
-    /// Waits until the reader of stdout has gone.
-    pub async fn stdout_closed(&self) {
-        self.stdout_closed.cancelled().await;
+    /// What the program is for goes to stderr: without a reader there, too, it has nothing left to do.
+    pub fn expect_reader_of_stderr(&self) {
+        self.stderr_matters.store(true, Relaxed);
     }
 
-    pub fn is_stdout_closed(&self) -> bool {
-        self.stdout_closed.is_cancelled()
+    /// Waits until nobody reads any more what the program is for; says which stream was closed.
+    pub async fn unread(&self) -> &'static str {
+        tokio::select! {
+            () = self.stdout_closed.cancelled() => "stdout was closed",
+            () = self.stderr_closed.cancelled(), if self.stderr_matters.load(Relaxed) => "stderr was closed",
+        }
+    }
+
+    /// Whether nobody reads any more what the program is for.
+    pub fn is_unread(&self) -> bool {
+        self.stdout_closed.is_cancelled() || self.stderr_matters.load(Relaxed) && self.stderr_closed.is_cancelled()
     }
 
     /// Says why the program cannot go on, with a hint where there is one; returns the exit status.
@@ -159,18 +198,28 @@ impl Reporter {
         } else {
             human::error(error, self.style.stderr.color)
         };
-        let _ = self.stderr.try_send(Message::Bytes(format!("{text}\n").into_bytes()));
+        let _ = self.stderr.try_send(Message::Bytes(format!("{text}\n").into_bytes(), None));
         ExitCode::from(status)
     }
 
-    /// Waits until everything is written: results without limit, events for a moment. What was dropped is told by the
-    /// thread after its last write.
-    pub async fn finish(&self) {
+    /// Waits until everything is written: results without limit, events for a moment. Where what the program is for goes to
+    /// stderr, that is waited for as well, until `hurry` completes. What was dropped is told by the thread after its last
+    /// write.
+    pub async fn finish(&self, hurry: impl Future<Output = ()>) {
+        let patience = async {
+            if self.stderr_matters.load(Relaxed) {
+                hurry.await;
+            }
+            tokio::time::sleep(FAREWELL).await;
+        };
         let last = async {
             let _ = self.stderr.send(Message::Last).await;
             self.stderr_done.cancelled().await;
         };
-        let _ = tokio::time::timeout(FAREWELL, last).await;
+        tokio::select! {
+            () = last => {}
+            () = patience => {}
+        }
         let _ = self.stdout.send(Message::Last).await;
         self.stdout_done.cancelled().await;
     }
@@ -184,6 +233,14 @@ impl Sink for Reporter {
         let counter = if self.stderr.try_send(Message::Event(event)).is_ok() { &self.said } else { &self.dropped };
         counter.fetch_add(1, Relaxed);
     }
+}
+
+/// Waits until so many bytes more may wait to be written.
+async fn room(of: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    // What is larger than all of it waits until there is nothing else.
+    let wanted = u32::try_from(bytes.min(WAITING)).unwrap_or(u32::MAX);
+    // It fails only for a semaphore that was closed, and this one never is.
+    of.clone().acquire_many_owned(wanted).await.ok()
 }
 
 /// `auto` is colour on a terminal that can, unless NO_COLOR is set (no-color.org).
@@ -226,9 +283,13 @@ fn write_all(
     closed: &CancellationToken,
 ) {
     let started = Instant::now();
-    let (mut last, mut at_line_start) = (false, true);
+    let (mut last, mut at_line_start, mut written_at) = (false, true, None::<Instant>);
     while !last {
         let Some(first) = receive.blocking_recv() else { return };
+        if let (Message::Event(_), Some(rest)) = (&first, written_at.and_then(|at| PACE.checked_sub(at.elapsed()))) {
+            #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
+            std::thread::sleep(rest);
+        }
         // What is there goes out in one write; a burst of events is not a burst of system calls.
         let mut text = Vec::new();
         let mut next = Ok(first);
@@ -241,7 +302,7 @@ fn write_all(
                     }
                     text.extend(form(&event, style, started).bytes().chain([b'\n']));
                 }
-                Ok(Message::Bytes(bytes)) => text.extend(bytes),
+                Ok(Message::Bytes(bytes, _room)) => text.extend(bytes),
                 Ok(Message::Last) => last = true,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
@@ -261,6 +322,7 @@ fn write_all(
             continue;
         }
         let written = if style.stderr.terminal { bars.suspend(|| put(&mut stream, &text)) } else { put(&mut stream, &text) };
+        written_at = Some(Instant::now());
         if written.is_err() {
             // Nobody reads any more. The queue is emptied all the same, so that nobody waits for it.
             closed.cancel();

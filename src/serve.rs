@@ -1,20 +1,26 @@
 //! What every serving command does around its handler: listen, say so, run COMMAND, stop when asked, turn what came of
 //! it into an exit status.
 
-use crate::{args::Serve, report::Reporter};
+use crate::{
+    args::{Serve, UsageError},
+    report::Reporter,
+};
 use anyhow::Context;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroUsize,
     process::{ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
 };
 use tapline::{
     addr::{Endpoint, ListenAddr},
+    announced::Announced,
+    datagram::{DatagramHandler, DatagramServer},
     descriptors,
     dial::Dialer,
-    event::Event,
+    event::{Event, Events},
     health::{self, Checks},
     pool::Pool,
     server::{Handler, Limits, Served, Server},
@@ -60,22 +66,54 @@ impl Serve {
         session: &Session,
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
+        if let Some(never) = self.accept_proxy.iter().find(|announcer| !announcer.can_reach(listen)) {
+            return Err(UsageError(format!("--accept-proxy {never} fits no peer of {listen}")).into());
+        }
+        let server = Server::bind(listen).await?;
+        let addr = server.addr().clone();
+        let handler = Announced::new(handler, self.accept_proxy.clone(), self.proxy_header_timeout);
+        let serving = async |limits: &Limits, events: &Events| server.serve(Arc::new(handler), limits, &session.shutdown, events).await;
+        self.around(&addr, serving, session, started).await
+    }
+
+    /// The same for the datagrams of each client.
+    pub async fn run_datagrams<H: DatagramHandler>(
+        self,
+        listen: &ListenAddr,
+        handler: H,
+        session: &Session,
+        started: impl FnOnce(&Endpoint),
+    ) -> anyhow::Result<ExitCode> {
+        let server = DatagramServer::bind(listen).await?;
+        let addr = server.addr().clone();
+        let serving = async |limits: &Limits, events: &Events| server.serve(Arc::new(handler), limits, &session.shutdown, events).await;
+        self.around(&addr, serving, session, started).await
+    }
+
+    /// Everything around a bound server.
+    async fn around(
+        self,
+        addr: &Endpoint,
+        serving: impl AsyncFnOnce(&Limits, &Events) -> Served,
+        session: &Session,
+        started: impl FnOnce(&Endpoint),
+    ) -> anyhow::Result<ExitCode> {
         let Session { reporter, shutdown } = session;
         let events = reporter.events();
-        let server = Server::bind(listen).await?;
         let within = descriptors::raise().map_or(usize::MAX, descriptors::connections_within);
         let limits = Limits {
             max_connections: self.max_connections.map_or(within, |most| most.get().min(within)),
             connections: self.connections,
             grace: self.grace,
+            threads: self.threads.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         };
-        events.emit(Event::Listening { addr: server.addr().clone() });
+        events.emit(Event::Listening { addr: addr.clone() });
         if let Some(most) = self.max_connections.filter(|most| most.get() > within) {
             reporter.note(format!("the limit on open files allows {within} connections at a time, not {most}; see ulimit -n"));
         }
-        started(server.addr());
-        let child = spawn(&self.command, server.addr())?;
-        let serving = server.serve(Arc::new(handler), &limits, shutdown, &events);
+        started(addr);
+        let child = spawn(&self.command, addr)?;
+        let serving = serving(&limits, &events);
         let ending = async {
             let timer = async {
                 match self.lasting {
@@ -86,7 +124,7 @@ impl Serve {
             tokio::select! {
                 () = timer => shutdown.drain(),
                 // Whoever read the results has gone: there is nothing left to do for anyone.
-                () = reporter.stdout_closed() => shutdown.abort("stdout was closed"),
+                closed = reporter.unread() => shutdown.abort(closed),
             }
             std::future::pending::<()>().await;
         };
@@ -101,16 +139,16 @@ impl Serve {
         };
         match status.transpose().context("cannot wait for the command")? {
             // COMMAND was ended because nobody reads its output any more.
-            Some(_) if reporter.is_stdout_closed() => Ok(ExitCode::SUCCESS),
+            Some(_) if reporter.is_unread() => Ok(ExitCode::SUCCESS),
             Some(status) => Ok(command_exit(status)),
-            None => Ok(ExitCode::from(self.verdict(served, reporter.is_stdout_closed()))),
+            None => Ok(ExitCode::from(self.verdict(served, reporter.is_unread()))),
         }
     }
 
-    fn verdict(&self, served: Served, stdout_closed: bool) -> u8 {
+    fn verdict(&self, served: Served, unread: bool) -> u8 {
         let wanted = self.connections.map_or(u64::from(self.lasting.is_some()), std::num::NonZeroU64::get);
         match served {
-            _ if stdout_closed => 0,
+            _ if unread => 0,
             Served { aborted: 1.., .. } => exit::CUT,
             Served { failed: 1.., .. } if self.connections.is_some() => exit::NO,
             Served { connections, .. } if self.lasting.is_some() && connections < wanted => exit::NOTHING,

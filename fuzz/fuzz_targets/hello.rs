@@ -14,4 +14,14 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(Some(verdict), whole, "after {end} bytes");
         }
     }
+    // What a client says about itself does not depend on how its bytes are cut; it is told once.
+    let told = |size: usize| {
+        let mut recogniser = hello::Recogniser::default();
+        let mut told: Vec<_> = bytes.chunks(size).filter_map(|part| recogniser.take(part)).collect();
+        told.extend(recogniser.end());
+        told
+    };
+    let at_once = told(bytes.len().max(1));
+    assert_eq!(at_once.len(), usize::from(!bytes.is_empty()));
+    assert_eq!(told(bytes.len() / 3 + 1), at_once);
 });

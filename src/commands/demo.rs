@@ -13,7 +13,7 @@ use load::{Load, Phase};
 use serde::Serialize;
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     process::ExitCode,
     sync::{
         Arc,
@@ -24,7 +24,7 @@ use std::{
 use tapline::{
     addr::{Builtin, HostPort, ListenAddr, Target, TargetSpec},
     builtin::Running,
-    dial::Dialer,
+    dial::{Dialer, Options},
     event::{Event, Events, Sink},
     health::{Checks, Probe},
     http::{Balancer, Timeouts},
@@ -56,7 +56,8 @@ impl Demo {
         let addrs: Vec<SocketAddr> = backends.iter().map(Running::addr).collect();
         let specs: Vec<_> = addrs.iter().map(|addr| TargetSpec { target: Target::Tcp(HostPort::at(*addr)), weight: 1 }).collect();
         let pool = Pool::new(&specs, Policy::RoundRobin).await?;
-        let dialer = Dialer { connect_timeout: Duration::from_secs(1), tls: ClientTls::new(&Trust::PublicRoots)? };
+        let dialer =
+            Dialer { connect_timeout: Duration::from_secs(1), options: Options::default(), tls: ClientTls::new(&Trust::PublicRoots)? };
         let timeouts = Timeouts { response: Duration::from_secs(5), idle: Duration::from_secs(5) };
         let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
         let retries = Arc::new(AtomicU64::new(0));
@@ -74,7 +75,7 @@ impl Demo {
         for backend in pool.backends() {
             tokio::spawn(tapline::health::watch(backend.clone(), checks.clone(), dialer.clone(), stop.clone(), events.clone()));
         }
-        let limits = Limits { max_connections: 1000, connections: None, grace: Duration::from_secs(2) };
+        let limits = Limits { max_connections: 1000, connections: None, grace: Duration::from_secs(2), threads: NonZeroUsize::MIN };
         let serving = {
             let (stop, events) = (stop.clone(), events.clone());
             tokio::spawn(async move { server.serve(Arc::new(handler), &limits, &stop, &events).await })

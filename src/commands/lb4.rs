@@ -27,6 +27,8 @@ pub struct Lb4 {
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
+    announce: args::Announce,
+    #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
     serve: args::Serve,
@@ -41,14 +43,20 @@ impl Lb4 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let dialer = self.connect.dialer()?;
-        let checks = self.balance.checks(Probe::Connect);
-        let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), timeouts: self.relay.into() };
+        let announce = self.announce.version();
+        let checks = self.balance.checks(Probe::Connect(announce));
+        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
+        let relay = forward.relay.clone();
         let started = |_: &_| {
             pool.announce(&session.reporter.events());
+            relay.announce(&session.reporter.events());
             if let Some(checks) = checks {
                 session.check(&pool, &checks, &dialer);
             }
         };
-        self.serve.run(&self.listen, Relayed(forward), session, started).await
+        let served = self.serve.run(&self.listen, Relayed(forward), session, started).await;
+        pool.report(&session.reporter.events());
+        watching.finish(served).await
     }
 }

@@ -66,7 +66,7 @@ impl Lb7 {
         }
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let dialer = self.connect.dialer()?;
-        let checks = self.balance.checks(self.health.map_or(Probe::Connect, Probe::Http));
+        let checks = self.balance.checks(self.health.map_or(Probe::Connect(None), Probe::Http));
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout };
         let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
         let started = |_: &_| {

@@ -1,60 +1,134 @@
-//! `tapline listen`: accepts connections and shows what arrives.
+//! `tapline listen`: accepts connections, shows or keeps what arrives, and answers.
 
-mod console;
+mod content;
+mod datagrams;
+mod output;
 
 use crate::{
-    args::{self, Limit},
+    args::{self, Limit, UsageError},
+    identity::Made,
     serve::Session,
 };
-use anyhow::Context;
-use console::{Console, Form, Sink};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
-use tapline::{
-    addr::ListenAddr,
-    event::{By, End, Phase},
-    server::{Conn, Handler},
+use content::Content;
+use datagrams::Datagrams;
+use output::{Client, Output, Showing};
+use std::{
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::{io::AsyncReadExt, time::sleep};
+use tapline::{
+    addr::{Endpoint, ListenAddr},
+    answer::{self, Answer, Reply, Tap},
+    event::{By, ConnId, End, Event, Events},
+    hello::{Recognised, Recogniser},
+    server::{Conn, Handler},
+    terminate::Terminator,
+};
+use tokio::time::sleep;
 
 /// Accept connections and copy what arrives to stderr
 ///
-/// Many clients at once; where several are connected, each line says whose it is. Nothing is sent, and stdin is never
-/// read. Control characters are escaped where stderr is a terminal.
+/// Many clients at once; where several are connected, each line says whose it is. What a client speaks is named once in
+/// a line of its own. Nothing is sent unless asked for, and stdin is never read. Control characters are escaped where
+/// stderr is a terminal. No byte is dropped: where stderr, stdout or a disk is slow, the client is read more slowly. When
+/// the reader of the bytes goes away (`| head`), listen ends.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline listen 4242", after_help = AFTER)]
+#[command(mut_args(|arg| if OF_TLS.contains(&arg.get_id().as_str()) { arg.requires("tls") } else { arg }))]
 pub struct Listen {
     /// Where to listen
     listen: ListenAddr,
-    /// Write the bytes there as they are, "-" for stdout, instead of showing them
-    #[arg(long, value_name = "FILE", help_heading = "Showing", conflicts_with = "hex")]
-    output: Option<PathBuf>,
-    /// Show bytes in hexadecimal with their offsets
-    #[arg(long, help_heading = "Showing")]
-    hex: bool,
-    /// Close a connection that sends nothing for this long ("off" for never)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = args::limit, help_heading = "Showing")]
+    #[command(flatten)]
+    showing: Showing,
+    #[command(flatten)]
+    answering: Answering,
+    /// Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and
+    /// --reply answer each datagram. What comes faster than it is shown is lost, and counted
+    #[arg(long, conflicts_with_all = ["greet", "tls", "accept_proxy", "proxy_header_timeout"], help_heading = "Serving")]
+    udp: bool,
+    /// Speak TLS: what is shown, kept and answered is the plaintext. The flags below belong to it
+    #[arg(long, help_heading = "TLS")]
+    tls: bool,
+    #[command(flatten)]
+    identity: args::Tls,
+    #[command(flatten)]
+    hello: args::Hello,
+    /// Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = args::limit, help_heading = "Serving")]
     idle_timeout: Limit,
     #[command(flatten)]
     serve: args::Serve,
 }
 
+/// What clients are sent.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Answering")]
+struct Answering {
+    /// Send back what arrives
+    #[arg(long)]
+    echo: bool,
+    /// Send this once, as soon as the client's first bytes (or its end) have come, then end this side and read on. A file is
+    /// @FILE, /PATH, ./PATH or ../PATH; anything else is text, with \r \n \t \0 \e \xHH and \\
+    #[arg(long, value_name = "FILE|TEXT", conflicts_with = "echo", allow_hyphen_values = true)]
+    reply: Option<Content>,
+    /// Send this as soon as a client is connected, as SSH and SMTP servers do, and go on; written as for --reply
+    #[arg(long, value_name = "FILE|TEXT", allow_hyphen_values = true)]
+    greet: Option<Content>,
+}
+
+/// Flags that say nothing without `--tls`.
+const OF_TLS: [&str; 5] = ["cert", "key", "name", "handshake_timeout", "hello_timeout"];
+
+/// What is left of the 65,535 bytes of an IPv4 packet after its header and that of UDP.
+const LONGEST_DATAGRAM: usize = 65_507;
+
 const AFTER: &str = "\
 Examples:
   tapline listen :9000 --hex
+  tapline listen 8080 --reply 'HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n'
+  tapline listen 2525 --greet '220 mail.test ESMTP\\r\\n'
+  tapline listen --udp 5140 --save datagrams
+  tapline listen 8443 --tls --name www.a.test --save requests
   tapline listen 0 --connections 1 --output - | sha256sum";
 
 impl Listen {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let sink = match &self.output {
-            None => Sink::Stderr(Form::of(self.hex, session.reporter.style())),
-            Some(path) if path.as_os_str() == "-" => Sink::Stdout,
-            Some(path) => Sink::File(
-                tokio::fs::File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?.into(),
-                path.clone(),
-            ),
+        let answer = self.answering.answer()?;
+        if self.udp {
+            if let ListenAddr::Unix(_) = self.listen {
+                return Err(UsageError(format!("--udp listens on HOST:PORT, not on {}", self.listen)).into());
+            }
+            if let Reply::Once(reply) = &answer.reply
+                && reply.len() > LONGEST_DATAGRAM
+            {
+                return Err(UsageError(format!("--reply has {} bytes, and a datagram {LONGEST_DATAGRAM} at most", reply.len())).into());
+            }
+            let output = self.showing.output(&session.reporter).await?;
+            let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
+            return self.serve.run_datagrams(&self.listen, datagrams, session, |_| {}).await;
+        }
+        let (terminator, made) = match self.tls.then(|| self.identity.terminator(self.hello.hello_timeout)).transpose()? {
+            Some((terminator, made)) => (Some(terminator), made),
+            None => (None, None),
         };
-        let handler = Listened { console: Console::new(session.reporter.clone(), sink), idle: self.idle_timeout };
-        self.serve.run(&self.listen, handler, session, |_| {}).await
+        let output = self.showing.output(&session.reporter).await?;
+        let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
+        let events = session.reporter.events();
+        let started = |addr: &Endpoint| made.iter().for_each(|made: &Made| made.announce(addr, &events));
+        // `made` owns the CA's file: it is there as long as the command runs.
+        self.serve.run(&self.listen, handler, session, started).await
+    }
+}
+
+impl Answering {
+    fn answer(&self) -> anyhow::Result<Answer> {
+        let reply = match &self.reply {
+            _ if self.echo => Reply::Echo,
+            Some(content) => Reply::Once(content.load()?),
+            None => Reply::Silence,
+        };
+        Ok(Answer { greeting: self.greet.as_ref().map(Content::load).transpose()?.unwrap_or_default(), reply })
     }
 }
 
@@ -62,51 +136,68 @@ impl Listen {
 const LAST_BYTES: Duration = Duration::from_millis(20);
 
 struct Listened {
-    console: Console,
-    idle: Limit,
+    terminator: Option<Terminator>,
+    answer: Answer,
+    output: Output,
+    idle: Option<Duration>,
 }
 
 impl Handler for Listened {
     async fn handle(&self, mut conn: Conn) -> End {
-        conn.progress.enter(Phase::Relay);
-        let mut client = self.console.client(conn.id, conn.peer.clone());
-        let mut buffer = vec![0; 16 * 1024];
-        loop {
-            let idle = async {
-                match self.idle.0 {
-                    Some(idle) => sleep(idle).await,
-                    None => std::future::pending().await,
-                }
+        if let Some(terminator) = &self.terminator {
+            conn = match terminator.accept(conn).await {
+                Ok(conn) => conn,
+                Err(end) => return end,
             };
-            let ending = async {
-                conn.shutdown.draining().await;
-                sleep(LAST_BYTES).await;
-            };
-            let read = tokio::select! {
-                biased;
-                read = conn.stream.read(&mut buffer) => Ok(read),
-                () = idle => Err(By::Timeout),
-                () = ending => Err(By::Shutdown),
-            };
-            let n = match read {
-                Ok(Ok(0)) => {
-                    tapline::peek::close(conn.stream).await;
-                    return End::done(By::Client, Phase::Relay);
-                }
-                Ok(Ok(n)) => n,
-                Ok(Err(error)) => return End::io(By::Client, Phase::Relay, &error),
-                Err(by) => {
-                    tapline::peek::close(conn.stream).await;
-                    let why = match by {
-                        By::Timeout => format!("closed after {:?} without a byte (--idle-timeout)", self.idle.0.unwrap_or_default()),
-                        _ => "closed".to_owned(),
-                    };
-                    return End { why, ..End::done(by, Phase::Relay) };
-                }
-            };
-            if let Err(end) = client.show(&buffer[..n]).await {
-                return end;
-            }
         }
+        let client = self.output.client(conn.id, &conn.peer, conn.client(), &conn.events);
+        let heard = Heard { id: conn.id, events: conn.events.clone(), client, recogniser: Mutex::default() };
+        let shutdown = conn.shutdown.clone();
+        let ending = async {
+            shutdown.draining().await;
+            sleep(LAST_BYTES).await;
+        };
+        let end = answer::serve(conn, &self.answer, self.idle, ending, &heard).await;
+        heard.recognised(Recogniser::end);
+        match (end.by, end.failed) {
+            (By::Timeout, false) => {
+                let why = format!("closed after {:?} without a byte (--idle-timeout)", self.idle.unwrap_or_default());
+                End { failed: false, ..End::failed(end.by, end.during, why) }
+            }
+            (By::Shutdown, false) => End { why: "closed".into(), ..end },
+            _ => end,
+        }
+    }
+}
+
+/// One client, as it is heard.
+struct Heard<'a> {
+    id: ConnId,
+    events: Events,
+    client: Client<'a>,
+    recogniser: Mutex<Recogniser>,
+}
+
+impl Heard<'_> {
+    fn recognised(&self, by: impl FnOnce(&mut Recogniser) -> Option<Recognised>) {
+        let what = by(&mut self.recogniser.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(what) = what {
+            self.events.emit(Event::Recognised { id: self.id, what });
+        }
+    }
+}
+
+impl Tap for Heard<'_> {
+    async fn received(&self, bytes: &[u8]) -> Result<(), End> {
+        self.recognised(|recogniser| recogniser.take(bytes));
+        self.client.received(bytes).await
+    }
+
+    async fn sent(&self, bytes: &[u8]) {
+        self.client.sent(bytes).await;
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.client, Client::Nowhere) && self.recogniser.lock().unwrap_or_else(PoisonError::into_inner).is_done()
     }
 }

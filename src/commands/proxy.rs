@@ -1,19 +1,23 @@
 //! `tapline proxy`: relays TCP to one target.
 
-use crate::{args, serve::Session};
-use std::process::ExitCode;
+use crate::{
+    args::{self, UsageError},
+    serve::Session,
+};
+use std::{process::ExitCode, time::Duration};
 use tapline::{
-    addr::{ListenAddr, TargetSpec},
+    addr::{ListenAddr, Target, TargetSpec},
+    datagram::DatagramRelay,
     event::End,
     forward::Forward,
     pool::{Policy, Pool},
     server::{Conn, Handler},
 };
 
-/// Relay TCP to one target
+/// Relay TCP or UDP to one target
 ///
-/// An end of one side is passed on and the other direction goes on; a reset is passed on as a reset; on Linux the bytes
-/// of plain TCP never enter this process (splice).
+/// An end of one side is passed on and the other direction goes on; a reset is passed on as a reset. On Linux bulk data of
+/// plain TCP never enters this process (splice).
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline proxy 8080 example.test:80", after_help = AFTER)]
 pub struct Proxy {
@@ -21,8 +25,14 @@ pub struct Proxy {
     listen: ListenAddr,
     /// Where to send
     target: TargetSpec,
+    /// Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or
+    /// when the target's port is unreachable
+    #[arg(long, conflicts_with_all = NOT_WITH_UDP)]
+    udp: bool,
     #[command(flatten)]
     connect: args::Connect,
+    #[command(flatten)]
+    announce: args::Announce,
     #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
@@ -31,15 +41,66 @@ pub struct Proxy {
 
 const AFTER: &str = "\
 Examples:
+  tapline proxy 8080 tls:example.test:443 --hex
   tapline proxy 8080 tls:example.test:443              plain here, TLS there
   tapline proxy unix:/tmp/web.sock 127.0.0.1:80        from a Unix socket
+  tapline proxy 8080 tls:example.test:443 --record - | tshark -r -
+  tapline proxy 8080 web:80 --delay 200ms~50ms --rate down:64k --reset 1% --seed 7
+  tapline proxy --udp 5353 9.9.9.9:53                  DNS
   tapline proxy 0 builtin:echo -- nc -N {host} {port}  with a port of the kernel's choice";
+
+/// What datagrams do not have: faults, recordings and PROXY headers are of streams.
+const NOT_WITH_UDP: [&str; 15] = [
+    "bind_source",
+    "keepalive",
+    "accept_proxy",
+    "proxy_header_timeout",
+    "send_proxy",
+    "delay",
+    "rate",
+    "stall_after",
+    "cut_after",
+    "reset",
+    "seed",
+    "record",
+    "half_close_timeout",
+    "ca",
+    "insecure",
+];
+/// As long as a NAT keeps a mapping at least (RFC 4787 section 4.3).
+const UDP_IDLE: Duration = Duration::from_mins(2);
 
 impl Proxy {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        if self.udp {
+            return self.run_udp(session).await;
+        }
         let pool = Pool::new(&[self.target], Policy::default()).await?;
-        let forward = Forward { pool: pool.clone(), dialer: self.connect.dialer()?, timeouts: self.relay.into() };
-        self.serve.run(&self.listen, Relayed(forward), session, |_| pool.announce(&session.reporter.events())).await
+        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let forward = Forward { pool, dialer: self.connect.dialer()?, announce: self.announce.version(), relay };
+        let (pool, relay) = (forward.pool.clone(), forward.relay.clone());
+        let started = |_: &_| {
+            pool.announce(&session.reporter.events());
+            relay.announce(&session.reporter.events());
+        };
+        let served = self.serve.run(&self.listen, Relayed(forward), session, started).await;
+        pool.report(&session.reporter.events());
+        watching.finish(served).await
+    }
+}
+
+impl Proxy {
+    async fn run_udp(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let Target::Tcp(target) = self.target.target else {
+            return Err(UsageError(format!("--udp sends to HOST:PORT, not to {}", self.target.target)).into());
+        };
+        if let ListenAddr::Unix(_) = self.listen {
+            return Err(UsageError(format!("--udp listens on HOST:PORT, not on {}", self.listen)).into());
+        }
+        let idle = self.relay.idle_timeout.map_or(Some(UDP_IDLE), |limit| limit.0);
+        let (settings, watching) = self.relay.start(&self.serve, session).await?;
+        let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps: settings.taps };
+        watching.finish(self.serve.run_datagrams(&self.listen, relay, session, |_| {}).await).await
     }
 }
 
@@ -47,7 +108,7 @@ impl Proxy {
 pub struct Relayed(pub Forward);
 
 impl Handler for Relayed {
-    async fn handle(&self, conn: Conn) -> End {
-        self.0.run(conn).await
+    fn handle(&self, mut conn: Conn) -> impl Future<Output = End> + Send {
+        async move { self.0.run(&mut conn).await }
     }
 }

@@ -75,7 +75,7 @@ impl Scan {
         loop {
             let verdict = tokio::select! {
                 verdict = verdicts.recv() => verdict,
-                () = reporter.stdout_closed() => return Ok(ExitCode::SUCCESS),
+                _ = reporter.unread() => return Ok(ExitCode::SUCCESS),
             };
             let Some(verdict) = verdict else { break };
             bar.inc(1);

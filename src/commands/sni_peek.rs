@@ -53,17 +53,18 @@ impl Handler for Shown {
             Ok(greeting) => greeting,
             Err(end) => return end,
         };
+        let client = conn.client().clone();
         let (seen, end) = match greeting {
             Greeting::Tls(hello) => {
-                (Seen::hello(conn.id, conn.peer, &hello), End { why: "shown".into(), ..End::done(By::Rule, Phase::Hello) })
+                (Seen::hello(conn.id, conn.peer, client, &hello), End { why: "shown".into(), ..End::done(By::Rule, Phase::Hello) })
             }
             Greeting::NotTls(protocol) => {
                 let end = End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}"));
-                (Seen::NotTls { id: conn.id, peer: conn.peer, protocol }, end)
+                (Seen::NotTls { id: conn.id, peer: conn.peer, client, protocol }, end)
             }
             Greeting::Malformed(malformed) => {
                 let end = End::failed(By::Client, Phase::Hello, &malformed);
-                (Seen::BadHello { id: conn.id, peer: conn.peer, what: malformed.what, offset: malformed.offset }, end)
+                (Seen::BadHello { id: conn.id, peer: conn.peer, client, what: malformed.what, offset: malformed.offset }, end)
             }
         };
         let tls = !matches!(seen, Seen::NotTls { .. });
@@ -87,6 +88,7 @@ enum Seen {
     Hello {
         id: ConnId,
         peer: Endpoint,
+        client: Endpoint,
         sni: Option<String>,
         alpn: Vec<String>,
         versions: Vec<String>,
@@ -98,21 +100,24 @@ enum Seen {
     NotTls {
         id: ConnId,
         peer: Endpoint,
+        client: Endpoint,
         protocol: Protocol,
     },
     BadHello {
         id: ConnId,
         peer: Endpoint,
+        client: Endpoint,
         what: &'static str,
         offset: usize,
     },
 }
 
 impl Seen {
-    fn hello(id: ConnId, peer: Endpoint, hello: &ClientHello) -> Self {
+    fn hello(id: ConnId, peer: Endpoint, client: Endpoint, hello: &ClientHello) -> Self {
         Self::Hello {
             id,
             peer,
+            client,
             sni: hello.name.text(),
             alpn: hello.alpn_text(),
             versions: hello.version_text(),
@@ -128,14 +133,15 @@ impl Show for Seen {
     fn line(&self) -> String {
         let list = |all: &[String]| if all.is_empty() { "-".to_owned() } else { safe(&all.join(",")) };
         match self {
-            Self::Hello { peer, sni, alpn, versions, ciphers, extensions, size, records, .. } => format!(
-                "{peer} sni={} alpn={} versions={} ciphers={ciphers} extensions={extensions} size={size} records={records}",
+            Self::Hello { client, sni, alpn, versions, ciphers, extensions, size, records, .. } => format!(
+                "{} sni={} alpn={} versions={} ciphers={ciphers} extensions={extensions} size={size} records={records}",
+                safe(&client.to_string()),
                 sni.as_deref().map_or("-".into(), safe),
                 list(alpn),
                 list(versions)
             ),
-            Self::NotTls { peer, protocol, .. } => format!("{peer} not TLS but {protocol}"),
-            Self::BadHello { peer, what, offset, .. } => format!("{peer} bad hello: {what} at byte {offset}"),
+            Self::NotTls { client, protocol, .. } => format!("{} not TLS but {protocol}", safe(&client.to_string())),
+            Self::BadHello { client, what, offset, .. } => format!("{} bad hello: {what} at byte {offset}", safe(&client.to_string())),
         }
     }
 }

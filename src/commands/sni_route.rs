@@ -13,7 +13,8 @@ use tapline::{
     hello::{Greeting, Name},
     peek::{self, Alert},
     pool::{Policy, Pool},
-    relay::Timeouts,
+    proxy_header::Version,
+    relay,
     route::{Rule, Table},
     server::{Conn, Handler},
 };
@@ -45,6 +46,8 @@ pub struct SniRoute {
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
+    announce: args::Announce,
+    #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
     serve: args::Serve,
@@ -57,7 +60,8 @@ Examples:
 
 impl SniRoute {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let way = Way { dialer: self.connect.dialer()?, timeouts: self.relay.into() };
+        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let way = Way { dialer: self.connect.dialer()?, announce: self.announce.version(), relay };
         let mut rules = Vec::new();
         for rule in self.rules {
             rules.push((rule.pattern, way.to(&rule.targets).await?));
@@ -72,19 +76,35 @@ impl SniRoute {
         };
         let all = router.table.targets().chain([&router.unknown_name, &router.no_name, &router.not_tls].into_iter().flatten());
         let pools: Vec<Pool> = all.map(|forward| forward.pool.clone()).collect();
-        self.serve.run(&self.listen, router, session, |_| pools.iter().for_each(|pool| pool.announce(&session.reporter.events()))).await
+        let started = |_: &_| {
+            for pool in &pools {
+                pool.announce(&session.reporter.events());
+            }
+            way.relay.announce(&session.reporter.events());
+        };
+        let served = self.serve.run(&self.listen, router, session, started).await;
+        for pool in &pools {
+            pool.report(&session.reporter.events());
+        }
+        watching.finish(served).await
     }
 }
 
 /// What all forwards have in common.
 struct Way {
     dialer: Dialer,
-    timeouts: Timeouts,
+    announce: Option<Version>,
+    relay: relay::Settings,
 }
 
 impl Way {
     async fn to(&self, targets: &[TargetSpec]) -> anyhow::Result<Forward> {
-        Ok(Forward { pool: Pool::new(targets, Policy::RoundRobin).await?, dialer: self.dialer.clone(), timeouts: self.timeouts })
+        Ok(Forward {
+            pool: Pool::new(targets, Policy::RoundRobin).await?,
+            dialer: self.dialer.clone(),
+            announce: self.announce,
+            relay: self.relay.clone(),
+        })
     }
 
     async fn to_one(&self, target: Option<TargetSpec>) -> anyhow::Result<Option<Forward>> {
@@ -110,13 +130,16 @@ impl Handler for Router {
             Err(end) => return end,
         };
         let (name, rule, forward, refusal) = match greeting {
-            Greeting::Tls(hello) => match &hello.name {
-                Name::Absent => (None, "no name".to_owned(), self.no_name.as_ref(), Some(Alert::UnrecognizedName)),
-                name => match name.dns().and_then(|name| self.table.find(name)) {
-                    Some((pattern, forward)) => (name.text(), pattern.to_string(), Some(forward), None),
-                    None => (name.text(), "unknown name".to_owned(), self.unknown_name.as_ref(), Some(Alert::UnrecognizedName)),
-                },
-            },
+            Greeting::Tls(hello) => {
+                conn.authority.clone_from(&hello.authority);
+                match &hello.name {
+                    Name::Absent => (None, "no name".to_owned(), self.no_name.as_ref(), Some(Alert::UnrecognizedName)),
+                    name => match name.dns().and_then(|name| self.table.find(name)) {
+                        Some((pattern, forward)) => (name.text(), pattern.to_string(), Some(forward), None),
+                        None => (name.text(), "unknown name".to_owned(), self.unknown_name.as_ref(), Some(Alert::UnrecognizedName)),
+                    },
+                }
+            }
             Greeting::NotTls(protocol) => (None, format!("not TLS but {protocol}"), self.not_tls.as_ref(), None),
             Greeting::Malformed(malformed) => {
                 peek::refuse(conn.stream, Alert::DecodeError).await;
@@ -127,7 +150,7 @@ impl Handler for Router {
             forward.map(|forward| forward.pool.backends().iter().map(|backend| backend.label.as_ref()).collect::<Vec<_>>().join(","));
         conn.events.emit(Event::Routed { id: conn.id, name: name.clone(), rule: rule.clone(), target });
         if let Some(forward) = forward {
-            return forward.run(conn).await;
+            return forward.run(&mut conn).await;
         }
         match refusal {
             Some(alert) => peek::refuse(conn.stream, alert).await,

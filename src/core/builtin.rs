@@ -2,19 +2,19 @@
 
 use crate::{
     addr::{Builtin, HostPort, ListenAddr},
-    event::{By, End, Events, Phase},
+    answer::{self, Answer, Reply},
+    event::{End, Events},
     http,
-    idle::silence,
     server::{Conn, Handler, Limits, Server},
     shutdown::Shutdown,
 };
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// For a client that sends nothing; as long as that of the relay before it.
 const IDLE: Duration = Duration::from_mins(10);
@@ -39,7 +39,7 @@ impl Running {
         let shutdown = Shutdown::new();
         let (handler, stop) = (Arc::new(Serve { kind, name: name.into() }), shutdown.clone());
         let task = tokio::spawn(async move {
-            let limits = Limits { max_connections: 10_000, connections: None, grace: Duration::ZERO };
+            let limits = Limits { max_connections: 10_000, connections: None, grace: Duration::ZERO, threads: NonZeroUsize::MIN };
             server.serve(handler, &limits, &stop, &Events::silent()).await;
         });
         Ok(Self { addr, shutdown, task })
@@ -73,34 +73,13 @@ struct Serve {
 impl Handler for Serve {
     async fn handle(&self, conn: Conn) -> End {
         match self.kind {
-            Builtin::Echo => answer(conn, true).await,
-            Builtin::Discard => answer(conn, false).await,
+            Builtin::Echo => answer(conn, Reply::Echo).await,
+            Builtin::Discard => answer(conn, Reply::Silence).await,
             Builtin::Http => http::mirror::serve(conn, self.name.clone()).await,
         }
     }
 }
 
-/// Reads until the client ends, sending everything back or nothing.
-async fn answer(conn: Conn, echo: bool) -> End {
-    let mut stream = conn.stream;
-    let traffic = stream.traffic().clone();
-    let mut buffer = vec![0; 64 * 1024];
-    let served = async {
-        loop {
-            let n = stream.read(&mut buffer).await?;
-            if n == 0 {
-                return stream.shutdown().await;
-            }
-            if echo {
-                stream.write_all(&buffer[..n]).await?;
-            }
-        }
-    };
-    tokio::select! {
-        result = served => match result {
-            Ok(()) => End::done(By::Client, Phase::Relay),
-            Err(error) => End::io(By::Client, Phase::Relay, &error),
-        },
-        () = silence(IDLE, || Some(IDLE), || traffic.total()) => End::timeout(Phase::Relay, IDLE),
-    }
+async fn answer(conn: Conn, reply: Reply) -> End {
+    answer::serve(conn, &Answer { reply, ..Answer::default() }, Some(IDLE), std::future::pending(), &()).await
 }

@@ -1,30 +1,49 @@
 //! Resolving and connecting, under one deadline.
 
+mod connect;
+
+pub use connect::Options;
+
 use crate::{
     addr::{Endpoint, Host, HostPort, Target},
-    event::{is_descriptor_shortage, is_local},
+    event::is_local,
+    proxy_header::{self, Announcement, Ends, Tlvs, Version},
     stream::Stream,
     tls::ClientTls,
 };
 use std::{
+    borrow::Cow,
     io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, task::JoinSet, time::sleep};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::sleep};
 
 /// The head start of each address before the next is tried beside it, RFC 8305 section 8.
 const STAGGER: Duration = Duration::from_millis(250);
-/// The pause before another try where the process is out of descriptors.
-const SHORTAGE: Duration = Duration::from_millis(20);
 
 /// How targets are connected to.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     /// For everything from the resolver to the end of the TLS handshake.
     pub connect_timeout: Duration,
+    /// What is asked of TCP sockets.
+    pub options: Options,
     /// For `tls:` targets.
     pub tls: ClientTls,
+}
+
+/// What a target is sent before any other byte, also before a TLS handshake.
+#[derive(Clone, Copy, Debug)]
+pub enum Preamble<'a> {
+    /// Nothing.
+    None,
+    /// These bytes: the PROXY header of a client.
+    Client(&'a [u8]),
+    /// A PROXY header that says that nobody else is behind the connection. In version 2 LOCAL; version 1 has no such
+    /// word, and tells the connection's own two ends (specification section 2.1). Over a Unix socket, which has none,
+    /// nothing is sent: UNKNOWN is not for connections that a proxy makes for itself.
+    Own(Version),
 }
 
 /// A connection to a target.
@@ -36,6 +55,8 @@ pub struct Dialed {
     pub addr: Endpoint,
     /// How long it took.
     pub elapsed: Duration,
+    /// How many of the first bytes were sent already.
+    pub sent: usize,
 }
 
 /// A target that could not be connected to.
@@ -62,12 +83,15 @@ impl DialError {
 impl Dialer {
     /// Connects to the target. A name is resolved anew, and all of its addresses are tried (Happy Eyeballs, RFC 8305).
     ///
+    /// The preamble goes out in one write. Where the first bytes for the target are there already, they may go out in the
+    /// same one: how many did is in `sent`. They reach nobody but the target that took the connection.
+    ///
     /// # Errors
     /// The name has no address, no address took the connection, the handshake failed, the time was over.
-    pub async fn dial(&self, target: &Target) -> Result<Dialed, DialError> {
+    pub async fn dial(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> Result<Dialed, DialError> {
         let started = Instant::now();
-        match tokio::time::timeout(self.connect_timeout, self.connect(target)).await {
-            Ok(Ok((stream, addr))) => Ok(Dialed { stream, addr, elapsed: started.elapsed() }),
+        match tokio::time::timeout(self.connect_timeout, self.connect(target, preamble, first)).await {
+            Ok(Ok((stream, addr, sent))) => Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent }),
             Ok(Err(error)) => Err(DialError { target: target.clone(), error, timed_out: false }),
             Err(_) => {
                 let error = io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {:?}", self.connect_timeout));
@@ -76,22 +100,50 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, target: &Target) -> io::Result<(Stream, Endpoint)> {
-        match target {
-            Target::Tcp(to) => connect_host(to).await.map(|(tcp, addr)| (tcp.into(), Endpoint::tcp(addr))),
-            Target::Tls(to) => {
-                let (tcp, addr) = connect_host(to).await?;
-                Ok((self.tls.connect(&to.host, tcp.into()).await?, Endpoint::tcp(addr)))
+    async fn connect(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> io::Result<(Stream, Endpoint, usize)> {
+        let header = if let Preamble::Client(header) = preamble { header } else { &[] };
+        let (mut stream, addr, sent): (Stream, _, _) = match target {
+            Target::Tcp(to) | Target::Tls(to) => {
+                let early = match target {
+                    // What the client has said comes after the handshake.
+                    Target::Tls(_) => Cow::Borrowed(header),
+                    _ if header.is_empty() => Cow::Borrowed(first),
+                    _ => Cow::Owned([header, first].concat()),
+                };
+                let (tcp, addr, sent) = connect_host(to, self.options, &early).await?;
+                let stream = Stream::from(tcp);
+                stream.traffic().add_sent(sent);
+                (stream, Endpoint::tcp(addr), sent)
             }
             #[cfg(unix)]
-            Target::Unix(path) => {
-                let unix = tokio::net::UnixStream::connect(path).await?;
-                Ok((unix.into(), Endpoint::Unix(Some(path.clone()))))
-            }
+            Target::Unix(path) => (tokio::net::UnixStream::connect(path).await?.into(), Endpoint::Unix(Some(path.clone())), 0),
             #[cfg(not(unix))]
-            Target::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
+            Target::Unix(_) => return Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
             // A pool replaces these by the address of the running server.
-            Target::Builtin(_) => Err(io::Error::new(io::ErrorKind::NotConnected, "the builtin server is not running")),
+            Target::Builtin(_) => return Err(io::Error::new(io::ErrorKind::NotConnected, "the builtin server is not running")),
+        };
+        match preamble {
+            Preamble::None => {}
+            // Unless it has gone out already.
+            Preamble::Client(header) => stream.write_all(header.get(sent..).unwrap_or_default()).await?,
+            Preamble::Own(version) => stream.write_all(&own(version, &stream, &addr)?).await?,
+        }
+        match target {
+            // Boxed: the room for a handshake is not that of every dial.
+            Target::Tls(to) => Ok((Box::pin(self.tls.connect(&to.host, stream)).await?, addr, 0)),
+            _ => Ok((stream, addr, sent.saturating_sub(header.len()))),
+        }
+    }
+}
+
+/// The header of a connection that is this process's own.
+fn own(version: Version, stream: &Stream, target: &Endpoint) -> io::Result<Vec<u8>> {
+    match (version, target) {
+        (Version::V2, _) => Ok(proxy_header::local()),
+        (Version::V1, Endpoint::Unix(_)) => Ok(Vec::new()),
+        (Version::V1, Endpoint::Tcp(_)) => {
+            let ends = Ends { source: stream.local_addr()?, destination: target.clone() };
+            proxy_header::write(version, &Announcement { ends: Some(ends), tlvs: Tlvs::default() }).map_err(io::Error::other)
         }
     }
 }
@@ -120,17 +172,22 @@ fn unresolved(name: &str, error: &io::Error) -> String {
     format!("cannot resolve {name}: {}", text.strip_prefix("failed to lookup address information: ").unwrap_or(&text))
 }
 
-async fn connect_host(to: &HostPort) -> io::Result<(TcpStream, SocketAddr)> {
+async fn connect_host(to: &HostPort, options: Options, first: &[u8]) -> io::Result<(TcpStream, SocketAddr, usize)> {
     if let Host::Ip(ip) = to.host {
         let addr = SocketAddr::new(ip, to.port);
-        return connect_addr(addr).await.map(|tcp| (tcp, addr));
+        return options.connect(addr, first).await.map(|(tcp, sent)| (tcp, addr, sent));
     }
     let mut left = interleaved(resolve(to).await?).into_iter();
     let mut attempts = JoinSet::new();
     let mut last = None;
     loop {
         match left.next() {
-            Some(addr) => _ = attempts.spawn(async move { connect_addr(addr).await.map(|tcp| (tcp, addr)) }),
+            Some(addr) => {
+                let _ = attempts.spawn(async move {
+                    // Several addresses race: none but the winner may have the first bytes.
+                    options.connect(addr, &[]).await.map(|(tcp, sent)| (tcp, addr, sent))
+                });
+            }
             None if attempts.is_empty() => return Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into())),
             None => {}
         }
@@ -158,19 +215,6 @@ fn interleaved(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
         match (first.next(), second.next()) {
             (None, None) => return out,
             (a, b) => out.extend(a.into_iter().chain(b)),
-        }
-    }
-}
-
-/// Connects to one address. Out of descriptors it waits for one: the caller's deadline ends that.
-async fn connect_addr(addr: SocketAddr) -> io::Result<TcpStream> {
-    loop {
-        match TcpStream::connect(addr).await {
-            // Simultaneous open with itself: the kernel chose the target's port as the source (RFC 9293 section 3.5).
-            Ok(tcp) if tcp.local_addr()? == addr => return Err(io::ErrorKind::ConnectionRefused.into()),
-            Ok(tcp) => return Ok(tcp),
-            Err(error) if is_descriptor_shortage(&error) => sleep(SHORTAGE).await,
-            Err(error) => return Err(error),
         }
     }
 }

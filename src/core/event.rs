@@ -1,16 +1,18 @@
 //! What happens, as values: everything that tapline could say about its work is an [`Event`], and every connection
 //! ends with an [`End`] that names who ended it, in which phase, and why.
 
-use crate::addr::Endpoint;
-use serde::Serialize;
-use std::{
-    fmt, io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+mod progress;
+
+pub use progress::{Progress, Traffic};
+
+use crate::{
+    addr::Endpoint,
+    announced::Told,
+    fault::{Direction, Kind, Lane, Share},
+    hello::Recognised,
 };
+use serde::Serialize;
+use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
 /// Something that happened. Serialized, it is an object whose `event` holds the name of the variant.
 #[derive(Clone, Debug, Serialize)]
@@ -25,16 +27,26 @@ pub enum Event {
     Certificate { names: Vec<String>, ca: String, try_with: String },
     /// A connection was accepted.
     Opened { id: ConnId, peer: Endpoint },
+    /// A PROXY header was read: the proxy in front says who the client is.
+    Announced(Box<Told>),
     /// The start of a connection was read and a rule was chosen for it. `target` is absent where it is refused.
     Routed { id: ConnId, name: Option<String>, rule: String, target: Option<String> },
     /// A TLS handshake with the client is complete.
     Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
+    /// What a client speaks, by its first bytes.
+    Recognised {
+        id: ConnId,
+        #[serde(flatten)]
+        what: Recognised,
+    },
+    /// What a client sends goes to a file of its own, made with its first byte.
+    Saved { id: ConnId, path: String },
     /// A target did not take a connection. `next` tells whether another one is tried.
-    DialFailed { id: ConnId, target: String, why: String, next: bool },
+    DialFailed { id: ConnId, target: Arc<str>, why: String, next: bool },
     /// A target took a connection.
     Dialed {
         id: ConnId,
-        target: String,
+        target: Arc<str>,
         addr: Endpoint,
         #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
@@ -51,11 +63,17 @@ pub enum Event {
         #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
     },
-    /// A connection ended. `received` and `sent` are bytes at the client's socket.
+    /// What is done on purpose to every connection, and the seed that makes a run repeat it.
+    Faults { seed: u64, up: Lane, down: Lane, reset_percent: Option<Share> },
+    /// A fault struck a connection, once so many bytes of the direction were delivered.
+    Fault { id: ConnId, fault: Kind, direction: Direction, after: u64 },
+    /// A connection ended. `client` is the peer, or who was announced in its place; `received` and `sent` are bytes at the
+    /// peer's socket.
     Closed {
         id: ConnId,
         peer: Endpoint,
-        target: Option<String>,
+        client: Endpoint,
+        target: Option<Arc<str>>,
         #[serde(flatten)]
         end: End,
         received: u64,
@@ -64,6 +82,9 @@ pub enum Event {
         #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
     },
+    /// What a target has come to over the whole run: connections that it took, and those that it did not; bytes at its
+    /// sockets.
+    Target { target: Arc<str>, connections: u64, failed: u64, received: u64, sent: u64 },
     /// A backend went up or down by its active checks.
     Health { target: String, up: bool, why: String },
     /// A connection could not be accepted; the next attempt comes after the pause.
@@ -80,13 +101,15 @@ pub enum Event {
     },
     /// The drain ended. `aborted` connections were reset.
     Drained { aborted: usize },
+    /// Datagrams were not passed on; those that belong to no session have no `id`.
+    Lost { id: Option<ConnId>, datagrams: u64, why: String },
     /// Events were lost because nobody read them fast enough.
     Dropped { events: u64 },
     /// Something worth knowing that stops nothing.
     Note { text: String },
 }
 
-fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     // Whole microseconds keep the text short; more digits would be noise.
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
@@ -110,7 +133,7 @@ pub struct End {
     /// In which phase.
     pub during: Phase,
     /// The cause, in a few words; `done` where everything went as it should.
-    pub why: String,
+    pub why: Cow<'static, str>,
     /// Whether the connection did not do what it was there for.
     pub failed: bool,
 }
@@ -127,6 +150,8 @@ pub enum By {
     Timeout,
     /// A rule: no route, a refusal by policy.
     Rule,
+    /// A fault that was asked for.
+    Fault,
     /// The end of the program.
     Shutdown,
     /// Something within this process or machine: no descriptors, a panic.
@@ -140,6 +165,8 @@ pub enum By {
 pub enum Phase {
     /// Accepted, nothing done yet.
     Accept,
+    /// Reading the PROXY header of the proxy in front.
+    ProxyHeader,
     /// Reading the first bytes of the client.
     Hello,
     /// TLS handshake with the client.
@@ -156,8 +183,17 @@ pub enum Phase {
     Response,
 }
 
-const PHASES: [Phase; 8] =
-    [Phase::Accept, Phase::Hello, Phase::Handshake, Phase::Dial, Phase::Relay, Phase::HalfClose, Phase::Request, Phase::Response];
+const PHASES: [Phase; 9] = [
+    Phase::Accept,
+    Phase::ProxyHeader,
+    Phase::Hello,
+    Phase::Handshake,
+    Phase::Dial,
+    Phase::Relay,
+    Phase::HalfClose,
+    Phase::Request,
+    Phase::Response,
+];
 
 impl End {
     /// Ended as it should, by whoever ended first.
@@ -169,7 +205,7 @@ impl End {
     /// Ended by a failure.
     #[must_use]
     pub fn failed(by: By, during: Phase, why: impl fmt::Display) -> Self {
-        Self { by, during, why: why.to_string(), failed: true }
+        Self { by, during, why: why.to_string().into(), failed: true }
     }
 
     /// Ended by an I/O error, in the field's usual words.
@@ -258,102 +294,9 @@ impl Events {
     }
 }
 
-/// Bytes that passed at a socket. Counted in [`crate::stream::Stream`] and by the splice path, nowhere else.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    received: AtomicU64,
-    sent: AtomicU64,
-}
-
-impl Traffic {
-    /// Adds bytes that were read from the socket.
-    pub fn add_received(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Relaxed);
-    }
-
-    /// Adds bytes that were written to the socket.
-    pub fn add_sent(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Relaxed);
-    }
-
-    /// Bytes read from the socket so far.
-    pub fn received(&self) -> u64 {
-        self.received.load(Relaxed)
-    }
-
-    /// Bytes in both directions so far.
-    pub fn total(&self) -> u64 {
-        self.received() + self.sent()
-    }
-
-    /// Bytes written to the socket so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Relaxed)
-    }
-}
-
-/// What a connection has come to, for whoever reports its end: also after a panic or an abort.
-#[derive(Debug)]
-pub struct Progress {
-    phase: AtomicU8,
-    spliced: AtomicBool,
-    target: Mutex<Option<Arc<str>>>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self { phase: AtomicU8::new(Phase::Accept as u8), spliced: AtomicBool::new(false), target: Mutex::new(None) }
-    }
-}
-
-impl Progress {
-    /// Enters a phase.
-    pub fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Relaxed);
-    }
-
-    /// The phase entered last.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        PHASES[usize::from(self.phase.load(Relaxed)) % PHASES.len()]
-    }
-
-    /// Bytes went through splice(2).
-    pub fn set_spliced(&self) {
-        self.spliced.store(true, Relaxed);
-    }
-
-    /// Whether bytes went through splice(2).
-    #[must_use]
-    pub fn spliced(&self) -> bool {
-        self.spliced.load(Relaxed)
-    }
-
-    /// The target that took the connection.
-    pub fn set_target(&self, target: Arc<str>) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
-    }
-
-    /// The target that took the connection, if one did.
-    #[must_use]
-    pub fn target(&self) -> Option<Arc<str>> {
-        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_phase_survives_the_atomic() {
-        let progress = Progress::default();
-        for (value, phase) in PHASES.into_iter().enumerate() {
-            assert_eq!(phase as usize, value);
-            progress.enter(phase);
-            assert_eq!(progress.phase(), phase);
-        }
-    }
 
     #[test]
     fn a_deadline_of_this_process_is_not_blamed_on_the_kernel() {

@@ -1,11 +1,18 @@
 //! The way of a connection from here to a target: pick, dial, relay.
 
 use crate::{
-    dial::{DialError, Dialer},
-    event::{By, End, Event, Phase, io_words},
-    pool::Pool,
-    relay::{self, relay},
+    addr::Endpoint,
+    dial::{DialError, Dialed, Dialer, Preamble},
+    event::{By, ConnId, End, Event, Phase, io_words},
+    pool::{Lease, Pool},
+    proxy_header::{self, Announcement, Ends, Header, Ssl, Tlvs, Version},
+    relay::{self, Between, relay},
     server::Conn,
+    stream::{Stream, TlsSession},
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
 };
 
 /// Where connections go, and how.
@@ -15,41 +22,112 @@ pub struct Forward {
     pub pool: Pool,
     /// How they are connected to.
     pub dialer: Dialer,
-    /// When a relay gives up.
-    pub timeouts: relay::Timeouts,
+    /// Whether targets are told who the client is, by a PROXY header.
+    pub announce: Option<Version>,
+    /// How their bytes are relayed.
+    pub relay: relay::Settings,
 }
 
 impl Forward {
     /// Connects to the first target that takes the connection, and relays. Where none does, the client is reset.
-    pub async fn run(&self, mut conn: Conn) -> End {
+    pub async fn run(&self, conn: &mut Conn) -> End {
+        self.dialer.options.keep_alive(&conn.stream);
+        // Nothing is waited for: what is there already goes out with the dial. What is disturbed or watched does not.
+        if self.relay.is_plain()
+            && let Err(error) = conn.stream.take_what_is_there()
+        {
+            return End::io(By::Client, Phase::Accept, &error);
+        }
+        // Boxed, so that its room is given back before the relay begins, which may be long.
+        let (_lease, mut target, treatment) = match Box::pin(self.dial(conn)).await {
+            Ok((lease, target, addr)) => {
+                let client = conn.announced.as_deref().and_then(Header::client).unwrap_or(&conn.peer);
+                let between = Between { id: conn.id, peer: &conn.peer, client, target: &addr };
+                (lease, target, self.relay.treatment(between, &conn.events))
+            }
+            // The stream is dropped with its writing side open: RST, as the target itself would have answered.
+            Err(end) => return end,
+        };
+        relay(&mut conn.stream, &mut target, &self.relay.timeouts, treatment, &conn.progress).await
+    }
+
+    async fn dial(&self, conn: &mut Conn) -> Result<(Lease, Stream, Endpoint), End> {
         conn.progress.enter(Phase::Dial);
+        let header = self.announce.map(|version| header(version, conn)).transpose()?;
+        let preamble = header.as_deref().map_or(Preamble::None, Preamble::Client);
         let mut last = None;
         let mut leases = self.pool.pick().peekable();
         while let Some(lease) = leases.next() {
-            match self.dialer.dial(&lease.target).await {
-                Ok(mut dialed) => {
+            let first = if self.relay.is_plain() { conn.stream.head() } else { &[] };
+            match self.dialer.dial(&lease.target, preamble, first).await {
+                Ok(Dialed { stream, addr, elapsed, sent }) => {
                     conn.progress.set_target(lease.label.clone());
-                    conn.events.emit(Event::Dialed {
-                        id: conn.id,
-                        target: lease.label.to_string(),
-                        addr: dialed.addr,
-                        elapsed: dialed.elapsed,
-                    });
-                    return relay(&mut conn.stream, &mut dialed.stream, &self.timeouts, &conn.progress).await;
+                    conn.stream.skip_head(sent);
+                    conn.events.emit(Event::Dialed { id: conn.id, target: lease.label.clone(), addr: addr.clone(), elapsed });
+                    return Ok((lease.taken(stream.traffic()), stream, addr));
                 }
                 Err(error) => {
+                    lease.failed();
                     let next = leases.peek().is_some();
-                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.to_string(), why: io_words(&error.error), next });
+                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: io_words(&error.error), next });
                     last = Some((lease.label.clone(), error));
                 }
             }
         }
-        // The stream is dropped with its writing side open: RST, as the target itself would have answered.
-        match last {
+        Err(match last {
             Some((label, error)) => dial_end(&label, &error),
             None => End::failed(By::Rule, Phase::Dial, "no target"),
-        }
+        })
     }
+}
+
+/// The PROXY header that tells a target of the client: as it was announced itself, else as it came.
+fn header(version: Version, conn: &Conn) -> Result<Vec<u8>, End> {
+    let announced = conn.announced.as_deref();
+    let ends = match announced.and_then(|header| header.ends.clone()) {
+        Some(ends) => ends,
+        None => {
+            let destination = conn.stream.local_addr().map_err(|error| End::io(By::Client, Phase::Dial, &error))?;
+            Ends { source: conn.peer.clone(), destination }
+        }
+    };
+    let told = announced.map(|header| &header.tlvs);
+    let session = conn.stream.tls_session();
+    let tlvs = Tlvs {
+        // What was seen here goes before what was told.
+        authority: conn.authority.clone().or_else(|| told?.authority.clone()),
+        alpn: session.as_ref().and_then(|session| session.alpn.clone()).or_else(|| told?.alpn.clone()),
+        // One name for the whole way, so that the logs of all who handle the connection can be joined.
+        unique_id: told.and_then(|tlvs| tlvs.unique_id.clone()).or_else(|| Some(unique_id(conn.id))),
+        ssl: session.as_ref().map(ssl).or_else(|| told?.ssl.clone()),
+        // A namespace and types of others' own mean something to that peer and its receiver alone.
+        netns: None,
+        others: Vec::new(),
+    };
+    // Too long is only what a client has said, or a peer of it.
+    proxy_header::write(version, &Announcement { ends: Some(ends), tlvs }).map_err(|error| End::failed(By::Client, Phase::Dial, error))
+}
+
+/// The run and the connection: no two runs have the same first half, but for an accident of 2^-64.
+fn unique_id(id: ConnId) -> Vec<u8> {
+    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    format!("{:016x}-{}", *RUN, id.0).into_bytes()
+}
+
+fn ssl(session: &TlsSession) -> Ssl {
+    // Bit 1: the client spoke TLS. It was asked for no certificate, so that none was verified.
+    let (version, cipher) = (Some(session.version.clone()), Some(openssl_name(&session.cipher)));
+    Ssl { client: 1, verify: 1, version, cipher, ..Ssl::default() }
+}
+
+/// A cipher suite of rustls as OpenSSL names it, and so haproxy and whoever reads its headers: `TLS_AES_128_GCM_SHA256`
+/// for TLS 1.3, `ECDHE-RSA-AES128-GCM-SHA256` before.
+fn openssl_name(cipher: &str) -> String {
+    if let Some(suite) = cipher.strip_prefix("TLS13_") {
+        return format!("TLS_{suite}");
+    }
+    let name = cipher.trim_start_matches("TLS_").replace("_WITH", "").replace("AES_", "AES").replace('_', "-");
+    name.strip_suffix("POLY1305-SHA256").map(|name| format!("{name}POLY1305")).unwrap_or(name)
 }
 
 /// How a connection ends that no target took.
@@ -61,4 +139,29 @@ pub fn dial_end(label: &str, error: &DialError) -> End {
         _ => By::Target,
     };
     End::failed(by, Phase::Dial, format!("{label}: {}", io_words(&error.error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ciphers_have_the_names_of_openssl() {
+        for (ours, theirs) in [
+            ("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            ("TLS13_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+            ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+            ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"),
+            ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),
+        ] {
+            assert_eq!(openssl_name(ours), theirs);
+        }
+    }
+
+    #[test]
+    fn unique_ids_differ_and_are_text() {
+        let (one, two) = (unique_id(ConnId(1)), unique_id(ConnId(2)));
+        assert_ne!(one, two);
+        assert!(one.is_ascii() && one.len() <= 128 && one.ends_with(b"-1"));
+    }
 }

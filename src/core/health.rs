@@ -2,13 +2,17 @@
 
 use crate::{
     addr::Target,
-    dial::Dialer,
+    dial::{Dialer, Preamble},
     event::{Event, Events, cause_words, io_words},
     pool::Backend,
+    proxy_header::Version,
     shutdown::Shutdown,
 };
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 /// How backends are checked.
 #[derive(Clone, Debug)]
@@ -28,8 +32,9 @@ pub struct Checks {
 /// What a check asks of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// That it takes a connection.
-    Connect,
+    /// That it takes a connection, and before anything else a PROXY header that names no client: a backend that waits for
+    /// one would report a check without it as an error.
+    Connect(Option<Version>),
     /// That it answers GET on this path with a status of 200 to 399.
     Http(String),
 }
@@ -105,7 +110,16 @@ async fn check(target: &Target, probe: &Probe, dialer: &Dialer, client: Option<&
             }
         }
         (Probe::Http(_), other, _) => Err(format!("{other} cannot be checked by HTTP")),
-        (Probe::Connect, ..) => dialer.dial(target).await.map(|_| "takes connections".to_owned()).map_err(|error| io_words(&error.error)),
+        (Probe::Connect(announce), ..) => {
+            let preamble = announce.map_or(Preamble::None, Preamble::Own);
+            let mut dialed = dialer.dial(target, preamble, &[]).await.map_err(|error| io_words(&error.error))?;
+            if announce.is_some() {
+                // FIN and not the RST of a stream that is dropped, which could overtake the header. A backend that closed
+                // first has taken the connection all the same.
+                let _ = dialed.stream.shutdown().await;
+            }
+            Ok("takes connections".to_owned())
+        }
     }
 }
 
@@ -117,7 +131,7 @@ mod tests {
     fn the_first_verdict_decides_and_later_ones_count() {
         let three = NonZeroU32::new(3).unwrap();
         let two = NonZeroU32::new(2).unwrap();
-        let checks = Checks { probe: Probe::Connect, every: Duration::ZERO, timeout: Duration::ZERO, rise: two, fall: three };
+        let checks = Checks { probe: Probe::Connect(None), every: Duration::ZERO, timeout: Duration::ZERO, rise: two, fall: three };
         let (mut observed, mut up) = (Observed::default(), true);
         let mut states = String::new();
         for ok in [false, true, true, false, false, true, false, false, false, true, false, true, true] {

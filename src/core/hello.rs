@@ -2,10 +2,12 @@
 
 mod message;
 mod protocol;
+mod recognised;
 mod record;
 
 pub use message::{ClientHello, Name};
 pub use protocol::Protocol;
+pub use recognised::{Recognised, Recogniser};
 
 use std::fmt;
 

@@ -11,6 +11,7 @@ use crate::{
     event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words, io_words},
     idle::silence,
     pool::{Lease, Pool},
+    proxy_header::Ssl,
     server::Conn,
     stream::Stream,
 };
@@ -66,12 +67,16 @@ impl Balancer {
 /// Serves a client's connection to its end.
 pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     conn.progress.enter(Phase::Request);
+    balancer.dialer.options.keep_alive(&conn.stream);
     let timeouts = balancer.timeouts;
     let traffic = conn.stream.traffic().clone();
+    // Whoever spoke TLS to the proxy in front asked for https.
+    let tls = conn.announced.as_ref().and_then(|header| header.tlvs.ssl.as_ref()).is_some_and(Ssl::is_tls);
+    let proto = if tls { "https" } else { "http" };
     let client = Arc::new(Client {
         balancer,
         id: conn.id,
-        headers: headers::Client { peer: conn.peer.socket_addr().map(|addr| addr.ip()), proto: "http" },
+        headers: headers::Client { peer: conn.client().socket_addr().map(|addr| addr.ip()), proto },
         events: conn.events,
         progress: conn.progress,
         requests: AtomicU64::new(0),
@@ -214,7 +219,7 @@ impl Client {
                         Ok(sender) => sender,
                         Err(error) => {
                             let (why, next) = (io_words(&error.error), leases.peek().is_some());
-                            self.events.emit(Event::DialFailed { id: self.id, target: label.to_string(), why, next });
+                            self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why, next });
                             last = Some(undialed(&label, &error));
                             break;
                         }

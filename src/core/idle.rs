@@ -1,23 +1,54 @@
 //! The one coarse timer of a connection.
 
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use pin_project_lite::pin_project;
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// Completes when `count` has not changed for as long as `limit` says at that moment; `None` means for ever. It looks
-/// four times in `shortest`, the shortest limit that can hold, so that it ends up to a quarter late, and it never
-/// touches the path of the bytes.
-pub async fn silence(shortest: Duration, limit: impl Fn() -> Option<Duration>, count: impl Fn() -> u64) {
-    let tick = (shortest / 4).max(Duration::from_millis(1));
-    let (mut seen, mut since) = (count(), Instant::now());
-    loop {
-        sleep(tick).await;
-        let now = count();
-        if now != seen {
-            (seen, since) = (now, Instant::now());
-        } else if limit().is_some_and(|limit| since.elapsed() + tick / 2 >= limit) {
-            return;
+pin_project! {
+    /// Watches a counter for standing still. It looks four times in the shortest limit that can hold, so that it ends up
+    /// to a quarter late, and it never touches the path of the bytes.
+    pub struct Silence {
+        tick: Duration,
+        seen: u64,
+        since: Instant,
+        #[pin]
+        sleep: Sleep,
+    }
+}
+
+impl Silence {
+    /// Starts at `count`.
+    #[must_use]
+    pub fn new(shortest: Duration, count: u64) -> Self {
+        let tick = (shortest / 4).max(Duration::from_millis(1));
+        Self { tick, seen: count, since: Instant::now(), sleep: sleep(tick) }
+    }
+
+    /// Completes when `count` has not changed for as long as `limit` says at that moment; `None` means for ever.
+    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, limit: impl Fn() -> Option<Duration>, count: impl Fn() -> u64) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            ready!(this.sleep.as_mut().poll(cx));
+            let now = count();
+            if now != *this.seen {
+                (*this.seen, *this.since) = (now, Instant::now());
+            } else if limit().is_some_and(|limit| this.since.elapsed() + *this.tick / 2 >= limit) {
+                return Poll::Ready(());
+            }
+            this.sleep.as_mut().reset(Instant::now() + *this.tick);
         }
     }
+}
+
+/// Completes as [`Silence::poll`] does.
+pub async fn silence(shortest: Duration, limit: impl Fn() -> Option<Duration>, count: impl Fn() -> u64) {
+    let mut silence = pin!(Silence::new(shortest, count()));
+    poll_fn(|cx| silence.as_mut().poll(cx, &limit, &count)).await;
 }
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod announced;
+pub mod answer;
 pub mod builtin;
+pub mod datagram;
 pub mod descriptors;
 pub mod dial;
 pub mod event;
+pub mod fault;
 pub mod forward;
 pub mod health;
 pub mod hello;
@@ -15,10 +19,14 @@ pub mod idle;
 pub mod name;
 pub mod peek;
 pub mod pool;
+pub mod proxy_header;
+pub mod record;
 pub mod relay;
 pub mod route;
 pub mod scan;
 pub mod server;
 pub mod shutdown;
 pub mod stream;
+pub mod tap;
+pub mod terminate;
 pub mod tls;

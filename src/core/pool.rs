@@ -3,7 +3,7 @@
 use crate::{
     addr::{Endpoint, HostPort, Target, TargetSpec},
     builtin,
-    event::{Event, Events},
+    event::{Event, Events, Traffic},
 };
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -38,6 +38,7 @@ pub struct Backend {
     weight: NonZeroU32,
     up: AtomicBool,
     open: AtomicUsize,
+    totals: Totals,
     // A builtin target lives as long as its backend.
     builtin: Option<builtin::Running>,
 }
@@ -59,22 +60,48 @@ impl Backend {
     }
 }
 
+/// What a backend has come to over the run: of connections that have ended.
+#[derive(Debug, Default)]
+struct Totals {
+    connections: AtomicU64,
+    failed: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
 /// A use of a backend: it counts as busy until this is dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<Backend>);
+pub struct Lease {
+    backend: Arc<Backend>,
+    /// The bytes of its connection, where it has one of its own.
+    traffic: Option<Arc<Traffic>>,
+}
 
 impl Lease {
     /// Counts the backend as busy.
     #[must_use]
     pub fn new(backend: Arc<Backend>) -> Self {
         backend.open.fetch_add(1, Relaxed);
-        Self(backend)
+        Self { backend, traffic: None }
+    }
+
+    /// The backend has taken a connection; its bytes are added to the backend's when this is dropped.
+    #[must_use]
+    pub fn taken(mut self, traffic: &Arc<Traffic>) -> Self {
+        self.backend.totals.connections.fetch_add(1, Relaxed);
+        self.traffic = Some(traffic.clone());
+        self
+    }
+
+    /// The backend has not taken a connection.
+    pub fn failed(&self) {
+        self.backend.totals.failed.fetch_add(1, Relaxed);
     }
 
     /// The backend, to be kept longer than the lease.
     #[must_use]
     pub fn backend(&self) -> &Arc<Backend> {
-        &self.0
+        &self.backend
     }
 }
 
@@ -82,13 +109,17 @@ impl Deref for Lease {
     type Target = Backend;
 
     fn deref(&self) -> &Backend {
-        &self.0
+        &self.backend
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.backend.open.fetch_sub(1, Relaxed);
+        if let Some(traffic) = &self.traffic {
+            self.backend.totals.received.fetch_add(traffic.received(), Relaxed);
+            self.backend.totals.sent.fetch_add(traffic.sent(), Relaxed);
+        }
     }
 }
 
@@ -127,6 +158,7 @@ impl Pool {
                 weight: NonZeroU32::new(spec.weight).unwrap_or(NonZeroU32::MIN),
                 up: AtomicBool::new(true),
                 open: AtomicUsize::new(0),
+                totals: Totals::default(),
                 builtin: running,
             }));
         }
@@ -145,6 +177,17 @@ impl Pool {
         for backend in self.backends() {
             if let Some(running) = &backend.builtin {
                 events.emit(Event::Builtin { target: backend.label.to_string(), addr: Endpoint::Tcp(running.addr()) });
+            }
+        }
+    }
+
+    /// Says what each target that was asked has come to.
+    pub fn report(&self, events: &Events) {
+        for backend in self.backends() {
+            let Totals { connections, failed, received, sent } = &backend.totals;
+            let [connections, failed, received, sent] = [connections, failed, received, sent].map(|count| count.load(Relaxed));
+            if connections + failed > 0 {
+                events.emit(Event::Target { target: backend.label.clone(), connections, failed, received, sent });
             }
         }
     }

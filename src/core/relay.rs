@@ -1,25 +1,37 @@
 //! Both ways until both are done, and each way of ending kept apart: an end stays an end, a reset stays a reset.
 
 #[cfg(target_os = "linux")]
+mod leg;
+mod pump;
+#[cfg(target_os = "linux")]
 mod splice;
+mod treated;
+mod watch;
 
 use crate::{
-    event::{By, End, Phase, Progress},
-    idle::silence,
+    addr::Endpoint,
+    event::{By, ConnId, End, Event, Events, Phase, Progress},
+    fault::{Faults, Strike},
     stream::Stream,
+    tap::Tap,
 };
+pub use treated::Treatment;
+
+use bytes::BytesMut;
+use pump::{Ends, Pump, Sockets};
 use std::{
+    future::poll_fn,
     io,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    pin::{Pin, pin},
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use watch::Watch;
 
 /// How long what was read before an error may take to be sent before the other side is reset.
 const DELIVERY: Duration = Duration::from_secs(5);
-/// The size of a buffer, one for each direction of a connection that cannot be spliced.
-const BUFFER: usize = 64 * 1024;
 
 /// When a relay gives up.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +40,51 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// The same, once one direction has ended.
     pub half_close: Option<Duration>,
+}
+
+/// How connections are relayed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When a relay gives up.
+    pub timeouts: Timeouts,
+    /// What is done to the bytes on purpose.
+    pub faults: Option<Faults>,
+    /// Who watches the bytes.
+    pub taps: Vec<Tap>,
+}
+
+impl Settings {
+    /// Whether bytes pass as they are, and as fast as they can.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.faults.is_none() && self.taps.is_empty()
+    }
+
+    /// What is done to the bytes of one connection, and told to `events`; nothing where they pass as they are.
+    #[must_use]
+    pub fn treatment<'a>(&'a self, between: Between<'_>, events: &'a Events) -> Option<Box<Treatment<'a>>> {
+        (!self.is_plain()).then(|| Box::new(Treatment::new(self, between, events)))
+    }
+
+    /// Says what is done on purpose, before the first connection.
+    pub fn announce(&self, events: &Events) {
+        if let Some(Faults { up, down, reset, seed }) = &self.faults {
+            events.emit(Event::Faults { seed: *seed, up: up.clone(), down: down.clone(), reset_percent: *reset });
+        }
+    }
+}
+
+/// Whose bytes are relayed.
+#[derive(Clone, Copy)]
+pub struct Between<'a> {
+    /// The connection.
+    pub id: ConnId,
+    /// The other end of its socket.
+    pub peer: &'a Endpoint,
+    /// The client: the peer, or who was announced in its place.
+    pub client: &'a Endpoint,
+    /// The address that took the connection.
+    pub target: &'a Endpoint,
 }
 
 /// One direction failed.
@@ -53,37 +110,87 @@ impl Failed {
 /// An end (EOF) of one side is passed on after all that was read before it, and the other direction goes on. A failure
 /// of one side is passed on as RST, after what was read before it: the streams come back with their writing side not
 /// shut, so that dropping them resets.
-pub async fn relay(client: &mut Stream, target: &mut Stream, timeouts: &Timeouts, progress: &Progress) -> End {
+pub async fn relay(
+    client: &mut Stream,
+    target: &mut Stream,
+    timeouts: &Timeouts,
+    treatment: Option<Box<Treatment<'_>>>,
+    progress: &Progress,
+) -> End {
     progress.enter(Phase::Relay);
-    let half_closed = AtomicBool::new(false);
-    let traffic = (client.traffic().clone(), target.traffic().clone());
-    let limit = || if half_closed.load(Relaxed) { timeouts.half_close } else { timeouts.idle };
-    // The end of a direction counts as traffic: the other timeout starts with it.
-    let count = || traffic.0.total() + traffic.1.total() + u64::from(half_closed.load(Relaxed));
-    let watchdog = async {
-        match timeouts.idle.into_iter().chain(timeouts.half_close).min() {
-            Some(shortest) => silence(shortest, limit, count).await,
-            None => std::future::pending().await,
+    let ends = Ends::default();
+    let verdict = {
+        let watch = pin!(Watch::new(client, target, *timeouts));
+        if let Some(treatment) = treatment {
+            Box::pin(treatment.both(client, target, watch, &ends)).await
+        } else {
+            // What was probed goes first.
+            let head = client.take_head();
+            match sockets(client, target) {
+                #[cfg(target_os = "linux")]
+                Some((a, b)) => {
+                    let verdict = join((a, a), (b, b), Some((a, b)), head, watch, &ends, progress).await;
+                    set_shut(client, target, &ends);
+                    verdict
+                }
+                None => join(split(&mut *client), split(&mut *target), None, head, watch, &ends, progress).await,
+            }
         }
     };
-    // What was probed goes first.
-    let head = client.take_head();
-    let verdict = both(client, target, &head, watchdog, &half_closed, progress).await;
-    let half = if half_closed.load(Relaxed) { Phase::HalfClose } else { Phase::Relay };
+    let half = if ends.half_closed() { Phase::HalfClose } else { Phase::Relay };
     match verdict {
         Verdict::Done(first) => End::done(first, Phase::Relay),
-        Verdict::Stalled { .. } => {
+        Verdict::Stalled => {
+            // Who has had its end is not reset: the last bytes may still be on their way to someone slow. Who has not, is.
             let limit = if half == Phase::HalfClose { timeouts.half_close } else { timeouts.idle };
             End::timeout(half, limit.unwrap_or_default())
         }
-        Verdict::Failed { source, failed, client_ended } => {
-            let to_blame = if failed.reading { source } else { other(source) };
-            let survivor = if to_blame == By::Client { &*target } else { &*client };
+        Verdict::Struck(strike) => {
+            Box::pin(async { tokio::join!(client.wait_sent(DELIVERY), target.wait_sent(DELIVERY)) }).await;
+            client.reset_when_dropped();
+            target.reset_when_dropped();
+            End::failed(By::Fault, half, strike)
+        }
+        Verdict::Failed { source, failed } => {
+            let to_blame = to_blame(source, &failed);
+            let (gone, survivor) = if to_blame == By::Client { (&*client, &*target) } else { (&*target, &*client) };
+            let error = in_tcp_words(failed.error, gone);
             // RST discards what the kernel still holds for the survivor.
-            survivor.wait_sent(DELIVERY).await;
-            failure(to_blame, half, &failed.error, client_ended)
+            Box::pin(survivor.wait_sent(DELIVERY)).await;
+            // Both are reset: who has had its end and still sends must not believe that it arrives.
+            client.reset_when_dropped();
+            target.reset_when_dropped();
+            failure(to_blame, half, &error, ends.client.ended.load(Relaxed))
         }
     }
+}
+
+/// The sockets, where nothing stands between them and the reader.
+#[cfg(target_os = "linux")]
+fn sockets<'a>(client: &'a Stream, target: &'a Stream) -> Option<Sockets<'a>> {
+    Some((leg::Leg::of(client)?, leg::Leg::of(target)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sockets<'a>(_: &'a Stream, _: &'a Stream) -> Option<Sockets<'a>> {
+    None
+}
+
+/// Where the ends were passed on by the sockets themselves, or will be when they are closed, the streams are told.
+#[cfg(target_os = "linux")]
+fn set_shut(client: &mut Stream, target: &mut Stream, ends: &Ends) {
+    if ends.client.ended.load(Relaxed) {
+        target.set_shut();
+    }
+    if ends.target.ended.load(Relaxed) {
+        client.set_shut();
+    }
+}
+
+/// To write to a peer that has reset fails with EPIPE where it had ended before, or where the reset was told already
+/// (tcp_reset and tcp_sendmsg in Linux). Of Unix sockets, EPIPE tells of one that was closed.
+fn in_tcp_words(error: io::Error, gone: &Stream) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe && gone.tcp().is_some() { io::ErrorKind::ConnectionReset.into() } else { error }
 }
 
 fn failure(to_blame: By, half: Phase, error: &io::Error, client_ended: bool) -> End {
@@ -104,144 +211,115 @@ enum Verdict {
     /// Both ended; this side was the first.
     Done(By),
     /// One failed, the one that reads from `source`.
-    Failed { source: By, failed: Failed, client_ended: bool },
+    Failed { source: By, failed: Failed },
+    /// A fault ended both.
+    Struck(Strike),
     /// Nothing passed for as long as the timeout says.
-    Stalled { client_ended: bool, target_ended: bool },
+    Stalled,
+}
+
+/// The side that failed.
+fn to_blame(source: By, failed: &Failed) -> By {
+    if failed.reading { source } else { other(source) }
 }
 
 fn other(side: By) -> By {
     if side == By::Client { By::Target } else { By::Client }
 }
 
-/// Sides that could not be written to any more. The error that a reset leaves on a socket is told once (socket(7),
-/// SO_ERROR): a write that met it leaves the reader a plain end, which must not be passed on as one.
-#[derive(Default)]
-struct Cut {
-    client: AtomicBool,
-    target: AtomicBool,
+/// What became of a direction.
+enum Course {
+    Running,
+    /// The end was passed on.
+    Ended,
+    Failed(Failed),
 }
 
-async fn both(
-    client: &mut Stream,
-    target: &mut Stream,
-    head: &[u8],
-    watchdog: impl Future<Output = ()>,
-    half_closed: &AtomicBool,
-    progress: &Progress,
-) -> Verdict {
-    let cut = Cut::default();
-    #[cfg(target_os = "linux")]
-    if let (Some(a), Some(b)) = (client.bare_tcp(), target.bare_tcp()) {
-        let a = splice::Leg { tcp: a, traffic: client.traffic() };
-        let b = splice::Leg { tcp: b, traffic: target.traffic() };
-        let up = async {
-            splice::write_all(b, head).await?;
-            splice::half(a, b, &cut.client, progress).await
-        };
-        let down = splice::half(b, a, &cut.target, progress);
-        let lost = (splice::lost(a.tcp), splice::lost(b.tcp));
-        let verdict = join(up, down, watchdog, lost, half_closed, &cut).await;
-        // Writing sides were shut on the sockets themselves. A client that takes long for its last bytes, which are the
-        // kernel's by now, still gets them. After a failure both are reset all the same: who has had its end and still
-        // sends must not believe that it arrives.
-        let (client_ended, target_ended) = match verdict {
-            Verdict::Done(_) => (true, true),
-            Verdict::Stalled { client_ended, target_ended } => (client_ended, target_ended),
-            Verdict::Failed { .. } => (false, false),
-        };
-        if client_ended {
-            target.set_shut();
-        }
-        if target_ended {
-            client.set_shut();
-        }
-        return verdict;
+impl Course {
+    /// A side that cannot be read any more has nothing more to say, and what goes to it is lost. One that cannot be written
+    /// to may have sent its last words before: they are still read and delivered.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.reading)
     }
-    let (mut client_read, mut client_write) = split(client);
-    let (mut target_read, mut target_write) = split(target);
-    let up = async {
-        write_out(&mut target_write, head).await.map_err(Failed::write)?;
-        copy(&mut client_read, &mut target_write, &cut.client).await
-    };
-    let down = copy(&mut target_read, &mut client_write, &cut.target);
-    // TLS reads no further than close_notify, and an error below it shows at the next write.
-    let lost = (std::future::pending(), std::future::pending());
-    join(up, down, watchdog, lost, half_closed, &cut).await
+
+    fn is_over(&self) -> bool {
+        !matches!(self, Self::Running)
+    }
+
+    fn failed(self) -> Option<Failed> {
+        if let Self::Failed(failed) = self { Some(failed) } else { None }
+    }
 }
 
-type Half = Result<(), Failed>;
+/// Runs both directions until both have ended, one has failed for good, or nothing passes any more. Not an `async fn`,
+/// which would keep its arguments twice for as long as the connection lives.
+fn join<'a>(
+    mut client: (impl AsyncRead + Unpin + 'a, impl AsyncWrite + Unpin + 'a),
+    mut target: (impl AsyncRead + Unpin + 'a, impl AsyncWrite + Unpin + 'a),
+    sockets: Option<Sockets<'a>>,
+    head: BytesMut,
+    watch: Pin<&'a mut Watch>,
+    ends: &'a Ends,
+    progress: &'a Progress,
+) -> impl Future<Output = Verdict> + 'a {
+    let (mut up, mut down) = (Pump::new(head), Pump::new(BytesMut::new()));
+    let back = sockets.map(|(client, target)| (target, client));
+    conduct(
+        move |cx| up.poll(cx, &mut client.0, &mut target.1, sockets, (&ends.client, &ends.target), progress),
+        move |cx| down.poll(cx, &mut target.0, &mut client.1, back, (&ends.target, &ends.client), progress),
+        sockets,
+        watch,
+        ends,
+    )
+}
 
-/// Runs both directions. `lost` tells that the client or the target is gone, once its direction has ended: nobody
-/// reads from it any more, so that nobody else would notice before the other side speaks again.
-async fn join(
-    up: impl Future<Output = Half>,
-    down: impl Future<Output = Half>,
-    watchdog: impl Future<Output = ()>,
-    lost: (impl Future<Output = io::Error>, impl Future<Output = io::Error>),
-    half_closed: &AtomicBool,
-    cut: &Cut,
-) -> Verdict {
-    let (mut up, mut down, mut watchdog) = (pin!(up), pin!(down), pin!(watchdog));
-    let (mut client_lost, mut target_lost) = (pin!(lost.0), pin!(lost.1));
-    let (mut up_result, mut down_result): (Option<Half>, Option<Half>) = (None, None);
+/// The same for two directions of any kind.
+fn conduct<'a>(
+    mut up: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Failed>> + 'a,
+    mut down: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Failed>> + 'a,
+    sockets: Option<Sockets<'a>>,
+    mut watch: Pin<&'a mut Watch>,
+    ends: &'a Ends,
+) -> impl Future<Output = Verdict> + 'a {
+    let (mut upward, mut downward) = (Course::Running, Course::Running);
     let mut first = None;
-    let mut stalled = false;
-    let unreadable = |result: &Option<Half>| matches!(result, Some(Err(failed)) if failed.reading);
-    let unwritable = |result: &Option<Half>| matches!(result, Some(Err(failed)) if !failed.reading);
-    // A side that cannot be read any more has nothing more to say, and what goes to it is lost. One that cannot be
-    // written to may have sent its last words before: they are still read and delivered.
-    while !(stalled || unreadable(&up_result) || unreadable(&down_result) || (up_result.is_some() && down_result.is_some())) {
-        tokio::select! {
-            result = &mut up, if up_result.is_none() => {
-                first.get_or_insert(By::Client);
-                up_result = Some(result);
-            }
-            result = &mut down, if down_result.is_none() => {
-                first.get_or_insert(By::Target);
-                down_result = Some(result);
-            }
-            error = &mut client_lost, if matches!(up_result, Some(Ok(()))) => {
-                return Verdict::Failed { source: By::Client, failed: Failed::read(error), client_ended: true };
-            }
-            error = &mut target_lost, if matches!(down_result, Some(Ok(()))) => {
-                let client_ended = matches!(up_result, Some(Ok(())));
-                return Verdict::Failed { source: By::Target, failed: Failed::read(error), client_ended };
-            }
-            () = &mut watchdog => stalled = true,
+    #[cfg(target_os = "linux")]
+    let mut lost: Option<Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>> = None;
+    poll_fn(move |cx| {
+        if let Course::Running = upward
+            && let Poll::Ready(moved) = up(cx)
+        {
+            first.get_or_insert(By::Client);
+            upward = moved.map_or_else(Course::Failed, |()| Course::Ended);
         }
-        cut.target.fetch_or(unwritable(&up_result), Relaxed);
-        cut.client.fetch_or(unwritable(&down_result), Relaxed);
-        half_closed.store(matches!(up_result, Some(Ok(()))) || matches!(down_result, Some(Ok(()))), Relaxed);
-    }
-    let (client_ended, target_ended) = (matches!(up_result, Some(Ok(()))), matches!(down_result, Some(Ok(()))));
-    let in_order = match first {
-        Some(By::Target) => [(By::Target, down_result), (By::Client, up_result)],
-        _ => [(By::Client, up_result), (By::Target, down_result)],
-    };
-    for (side, result) in in_order {
-        if let Some(Err(failed)) = result {
-            return Verdict::Failed { source: side, failed, client_ended };
+        if let Course::Running = downward
+            && let Poll::Ready(moved) = down(cx)
+        {
+            first.get_or_insert(By::Target);
+            downward = moved.map_or_else(Course::Failed, |()| Course::Ended);
         }
-    }
-    if stalled { Verdict::Stalled { client_ended, target_ended } } else { Verdict::Done(first.unwrap_or(By::Client)) }
-}
-
-async fn copy(from: &mut ReadHalf<&mut Stream>, to: &mut WriteHalf<&mut Stream>, cut: &AtomicBool) -> Half {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let n = from.read(&mut buffer).await.map_err(Failed::read)?;
-        if n == 0 {
-            if cut.load(Relaxed) {
-                return Err(Failed::read(io::ErrorKind::ConnectionReset.into()));
+        if !(upward.is_unreadable() || downward.is_unreadable() || upward.is_over() && downward.is_over()) {
+            // Nobody reads any more from a side that has ended, so that nobody else would notice before the other side
+            // speaks again that it is gone. TLS reads no further than close_notify: an error below shows at the next write.
+            #[cfg(target_os = "linux")]
+            if let Some((a, b)) = sockets
+                && ends.half_closed()
+            {
+                let (source, leg) = if upward.is_over() { (By::Client, a) } else { (By::Target, b) };
+                if let Poll::Ready(error) = lost.get_or_insert_with(|| Box::pin(leg.lost())).as_mut().poll(cx) {
+                    return Poll::Ready(Verdict::Failed { source, failed: Failed::read(error) });
+                }
             }
-            return to.shutdown().await.map_err(Failed::write);
+            return watch.as_mut().poll(cx, ends).map(|()| Verdict::Stalled);
         }
-        write_out(to, &buffer[..n]).await.map_err(Failed::write)?;
-    }
-}
-
-/// Writes and flushes: rustls holds small records back until it is flushed.
-async fn write_out(to: &mut (impl AsyncWrite + Unpin), data: &[u8]) -> io::Result<()> {
-    to.write_all(data).await?;
-    to.flush().await
+        let (upward, downward) = (std::mem::replace(&mut upward, Course::Ended), std::mem::replace(&mut downward, Course::Ended));
+        let in_order = match first {
+            Some(By::Target) => [(By::Target, downward), (By::Client, upward)],
+            _ => [(By::Client, upward), (By::Target, downward)],
+        };
+        let failures = in_order.into_iter().filter_map(|(source, course)| course.failed().map(|failed| (source, failed)));
+        // A side that fails in both directions says more to its reader: to its writer it is only closed.
+        let failed = failures.min_by_key(|(_, failed)| !failed.reading);
+        Poll::Ready(failed.map_or(Verdict::Done(first.unwrap_or(By::Client)), |(source, failed)| Verdict::Failed { source, failed }))
+    })
 }

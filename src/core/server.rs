@@ -1,18 +1,20 @@
 //! Accepting: a permit, a connection, a task, a report; then the drain.
 
+mod listener;
+pub(crate) mod workers;
+
 use crate::{
     addr::{Endpoint, ListenAddr},
-    dial::resolve,
-    event::{By, ConnId, End, Event, Events, Progress, Traffic, is_descriptor_shortage},
+    event::{By, ConnId, End, Event, Events, Phase, Progress, Traffic},
+    proxy_header::Header,
     shutdown::Shutdown,
-    stream::Stream,
+    stream::{Socket, Stream},
 };
+use listener::Listener;
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroU64,
-    path::{Path, PathBuf},
+    num::{NonZeroU64, NonZeroUsize},
     pin::pin,
     sync::{
         Arc,
@@ -21,21 +23,16 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
+use workers::{Place, Workers};
 
-/// The queue of connections that the kernel has completed and nobody has accepted yet; the kernel cuts it to
-/// net.core.somaxconn, listen(2).
-const BACKLOG: i32 = 4096;
 /// How long connections are still accepted after the drain was asked for.
 const LAST_CALL: Duration = Duration::from_millis(20);
 /// How long a drain may take before it is worth a word.
 const UNNOTICED: Duration = Duration::from_millis(100);
-/// Bounds of the pause after a failed accept, as in Go's net/http.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// What a command does with a connection.
 pub trait Handler: Send + Sync + 'static {
@@ -47,8 +44,12 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Conn {
     /// Its number, from 1.
     pub id: ConnId,
-    /// The client.
+    /// The other end of its socket: the client, or a proxy in front of it.
     pub peer: Endpoint,
+    /// What a proxy in front has told of the client.
+    pub announced: Option<Box<Header>>,
+    /// The server name in its hello, as it was sent, where a hello was read.
+    pub authority: Option<String>,
     /// The bytes.
     pub stream: Stream,
     /// What happens on it goes here.
@@ -57,6 +58,14 @@ pub struct Conn {
     pub shutdown: Shutdown,
     /// What it has come to, for the report of its end.
     pub progress: Arc<Progress>,
+}
+
+impl Conn {
+    /// The client: who was announced, else the peer.
+    #[must_use]
+    pub fn client(&self) -> &Endpoint {
+        self.announced.as_deref().and_then(Header::client).unwrap_or(&self.peer)
+    }
 }
 
 /// How many connections are served, and for how long after the end was asked for.
@@ -68,6 +77,8 @@ pub struct Limits {
     pub connections: Option<NonZeroU64>,
     /// How long connections may go on once draining has begun.
     pub grace: Duration,
+    /// Threads that connections are served on, the caller's among them.
+    pub threads: NonZeroUsize,
 }
 
 /// What serving came to.
@@ -98,39 +109,13 @@ pub struct Server {
     addr: Endpoint,
 }
 
-enum Listener {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(tokio::net::UnixListener, OwnSocket),
-}
-
-/// The path of a Unix socket that this process made, removed with it.
-struct OwnSocket(PathBuf);
-
-impl Drop for OwnSocket {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Server {
     /// Binds and listens; clients can connect as soon as this returns.
     ///
     /// # Errors
     /// The name has no address, the address is in use or not this machine's, the port needs a right, the path is taken.
     pub async fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
-        let bound = match addr {
-            // A name that has several addresses is listened on at its first.
-            ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| tcp_listener(addrs[0])),
-            // A machine without IPv6 has every IPv4 interface left.
-            ListenAddr::Every(port) => tcp_listener((Ipv6Addr::UNSPECIFIED, *port).into()).or_else(|error| match error.raw_os_error() {
-                Some(97) => tcp_listener((Ipv4Addr::UNSPECIFIED, *port).into()), // EAFNOSUPPORT
-                _ => Err(error),
-            }),
-            ListenAddr::Unix(path) => unix_listener(path).await,
-        };
-        let with_addr = bound.and_then(|listener| Ok((listener.addr()?, listener)));
+        let with_addr = Listener::bind(addr).await.and_then(|listener| Ok((listener.addr()?, listener)));
         let (endpoint, listener) = with_addr.map_err(|error| BindError { addr: addr.clone(), error })?;
         Ok(Self { listener, addr: endpoint })
     }
@@ -149,6 +134,10 @@ impl Server {
         let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let tally = Arc::new(Tally::default());
         let tasks = TaskTracker::new();
+        let (workers, started) = Workers::start(limits.threads);
+        if let Err(error) = started {
+            events.emit(Event::Note { text: format!("serving on fewer threads than asked for: {error}") });
+        }
         let mut accepted = 0;
         // Who connected before the end was asked for is still served: closing the listener would reset those that wait
         // in the backlog.
@@ -162,7 +151,7 @@ impl Server {
                 let permit = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                 (permit, self.listener.accept_patiently(events).await)
             };
-            let (permit, (stream, peer)) = tokio::select! {
+            let (permit, (socket, peer)) = tokio::select! {
                 biased;
                 () = &mut closing => break,
                 next = next => next,
@@ -173,16 +162,17 @@ impl Server {
                 id: ConnId(accepted),
                 peer: peer.clone(),
                 since: Instant::now(),
-                traffic: stream.traffic().clone(),
+                traffic: Arc::default(),
                 progress: progress.clone(),
                 events: events.clone(),
                 tally: tally.clone(),
                 end: None,
+                place: workers.place(),
                 _permit: permit,
             };
             events.emit(Event::Opened { id: guard.id, peer: peer.clone() });
-            let conn = Conn { id: guard.id, peer, stream, events: events.clone(), shutdown: shutdown.clone(), progress };
-            tasks.spawn(run(handler.clone(), conn, guard));
+            let on = guard.place.events.clone();
+            tasks.spawn_on(run(handler.clone(), socket, guard, shutdown.clone()), &on);
         }
         // Whoever connects from here on is refused by the kernel at once.
         drop(self.listener);
@@ -192,21 +182,38 @@ impl Server {
     }
 }
 
-async fn run<H: Handler>(handler: Arc<H>, conn: Conn, mut guard: Guard) {
-    let shutdown = conn.shutdown.clone();
-    let end = tokio::select! {
-        end = handler.handle(conn) => Some(end),
-        () = shutdown.aborting() => None,
-    };
-    guard.end = Some(end.unwrap_or_else(|| {
-        guard.tally.aborted.fetch_add(1, Relaxed);
-        End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
-    }));
+/// The task of a connection. Not an `async fn`, which would keep its arguments twice for as long as the connection lives.
+fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, shutdown: Shutdown) -> impl Future<Output = ()> + Send {
+    async move {
+        let stream = match Stream::new(socket, guard.traffic.clone()) {
+            Ok(stream) => stream,
+            Err(error) => return guard.report(End::io(By::Local, Phase::Accept, &error)),
+        };
+        let conn = Conn {
+            id: guard.id,
+            peer: guard.peer.clone(),
+            announced: None,
+            authority: None,
+            stream,
+            events: guard.events.clone(),
+            shutdown: shutdown.clone(),
+            progress: guard.progress.clone(),
+        };
+        let end = tokio::select! {
+            end = handler.handle(conn) => Some(end),
+            () = shutdown.aborting() => None,
+        };
+        let end = end.unwrap_or_else(|| {
+            guard.tally.aborted.fetch_add(1, Relaxed);
+            End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
+        });
+        guard.report(end);
+    }
 }
 
 /// Waits for the connections that are left; returns how many had to be reset. The connections themselves say so: they
 /// may have ended before this is looked at.
-async fn drain(tasks: &TaskTracker, tally: &Tally, limits: &Limits, shutdown: &Shutdown, events: &Events) -> usize {
+pub(crate) async fn drain(tasks: &TaskTracker, tally: &Tally, limits: &Limits, shutdown: &Shutdown, events: &Events) -> usize {
     let said = async {
         // Without a signal (after --connections) the connections have all the time they need.
         shutdown.draining().await;
@@ -228,23 +235,30 @@ async fn drain(tasks: &TaskTracker, tally: &Tally, limits: &Limits, shutdown: &S
 }
 
 #[derive(Default)]
-struct Tally {
-    failed: AtomicU64,
-    aborted: AtomicUsize,
+pub(crate) struct Tally {
+    pub(crate) failed: AtomicU64,
+    pub(crate) aborted: AtomicUsize,
 }
 
 /// Reports the end of a connection, whatever ended it: dropped by a return, an abort or a panic alike.
-struct Guard {
-    id: ConnId,
-    peer: Endpoint,
-    since: Instant,
-    traffic: Arc<Traffic>,
-    progress: Arc<Progress>,
-    events: Events,
-    tally: Arc<Tally>,
-    end: Option<End>,
+pub(crate) struct Guard {
+    pub(crate) id: ConnId,
+    pub(crate) peer: Endpoint,
+    pub(crate) since: Instant,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) events: Events,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) end: Option<End>,
+    pub(crate) place: Place,
     // Given back after the report: with one slot, the next connection opens after this one is told to be closed.
-    _permit: OwnedSemaphorePermit,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+impl Guard {
+    pub(crate) fn report(mut self, end: End) {
+        self.end = Some(end);
+    }
 }
 
 impl Drop for Guard {
@@ -256,7 +270,8 @@ impl Drop for Guard {
         self.events.emit(Event::Closed {
             id: self.id,
             peer: self.peer.clone(),
-            target: self.progress.target().map(|target| target.to_string()),
+            client: self.progress.client().unwrap_or(&self.peer).clone(),
+            target: self.progress.target(),
             end,
             received: self.traffic.received(),
             sent: self.traffic.sent(),
@@ -264,90 +279,4 @@ impl Drop for Guard {
             elapsed: self.since.elapsed(),
         });
     }
-}
-
-impl Listener {
-    fn addr(&self) -> io::Result<Endpoint> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Endpoint::Tcp),
-            #[cfg(unix)]
-            Self::Unix(_, OwnSocket(path)) => Ok(Endpoint::Unix(Some(path.clone()))),
-        }
-    }
-
-    async fn accept(&self) -> io::Result<(Stream, Endpoint)> {
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(tcp, peer): (TcpStream, SocketAddr)| (tcp.into(), Endpoint::tcp(peer))),
-            #[cfg(unix)]
-            Self::Unix(listener, _) => {
-                listener.accept().await.map(|(unix, peer)| (unix.into(), Endpoint::Unix(peer.as_pathname().map(Path::to_owned))))
-            }
-        }
-    }
-
-    /// Accepts whatever it takes. Out of descriptors, the connection stays in the queue and accept(2) would fail again
-    /// at once, so the pause doubles; any other error tells of one connection that is gone already (accept(2):
-    /// ECONNABORTED and the pending network errors), and the next one is taken.
-    async fn accept_patiently(&self, events: &Events) -> (Stream, Endpoint) {
-        let mut pause = BACK_OFF.0;
-        let mut said: Option<Instant> = None;
-        loop {
-            match self.accept().await {
-                Ok(conn) => return conn,
-                Err(error) => {
-                    if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-                        said = Some(Instant::now());
-                        events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: pause });
-                    }
-                    let wait = if is_descriptor_shortage(&error) { pause } else { BACK_OFF.0 };
-                    sleep(wait).await;
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-            }
-        }
-    }
-}
-
-fn tcp_listener(addr: SocketAddr) -> io::Result<Listener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
-    // A restart need not wait for the TIME_WAIT of old connections; on Unix this steals no port that is listened on.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        // One socket for both families where every interface is asked for, ipv6(7).
-        socket.set_only_v6(!addr.ip().is_unspecified())?;
-    }
-    socket.bind(&addr.into())?;
-    socket.set_nonblocking(true)?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into()).map(Listener::Tcp)
-}
-
-#[cfg(unix)]
-async fn unix_listener(path: &Path) -> io::Result<Listener> {
-    use std::os::unix::fs::FileTypeExt;
-    use tokio::net::{UnixListener, UnixStream};
-    let bound = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-            if !is_socket {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
-            }
-            // Only "refused" tells of a socket that nobody listens on; a full backlog (EAGAIN) is a live one.
-            match UnixStream::connect(path).await {
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path)?;
-                    UnixListener::bind(path)?
-                }
-                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket")),
-            }
-        }
-        other => other?,
-    };
-    Ok(Listener::Unix(bound, OwnSocket(path.to_owned())))
-}
-
-#[cfg(not(unix))]
-async fn unix_listener(_: &Path) -> io::Result<Listener> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
 }

@@ -1,7 +1,7 @@
 //! The one stream type: bytes already taken, then the wire. What was peeked at is read again, bytes are counted at the
 //! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended.
 
-use crate::event::Traffic;
+use crate::{addr::Endpoint, event::Traffic};
 use bytes::{Buf, BytesMut};
 use std::{
     io,
@@ -52,6 +52,8 @@ pub struct TlsSession {
     pub cipher: String,
     /// Whether an earlier session was taken up again.
     pub resumed: bool,
+    /// The protocol that was agreed on by ALPN (RFC 7301).
+    pub alpn: Option<Vec<u8>>,
 }
 
 /// What looking at the first bytes of a stream came to.
@@ -65,19 +67,27 @@ pub enum Probed<T> {
     Full,
 }
 
+/// A connected socket, non-blocking and with TCP_NODELAY where it is TCP, that no event loop knows yet.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// A connected socket with TCP_NODELAY.
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        // A delayed small write costs up to 40 ms against a delayed ACK, tcp(7); that it fails means the peer is gone,
-        // which the next read tells better.
-        let _ = tcp.set_nodelay(true);
-        Self::new(Io::Tcp(tcp), Arc::default())
+        Self::over(Io::Tcp(tcp), Arc::default())
     }
 }
 
 #[cfg(unix)]
 impl From<tokio::net::UnixStream> for Stream {
     fn from(unix: tokio::net::UnixStream) -> Self {
-        Self::new(Io::Unix(unix), Arc::default())
+        Self::over(Io::Unix(unix), Arc::default())
     }
 }
 
@@ -85,12 +95,25 @@ impl From<tokio_rustls::TlsStream<Stream>> for Stream {
     fn from(tls: tokio_rustls::TlsStream<Stream>) -> Self {
         // The stream below counts: the bytes of a connection are those at its socket.
         let traffic = tls.get_ref().0.traffic().clone();
-        Self::new(Io::Tls(Box::new(tls)), traffic)
+        Self::over(Io::Tls(Box::new(tls)), traffic)
     }
 }
 
 impl Stream {
-    fn new(io: Io, traffic: Arc<Traffic>) -> Self {
+    /// Takes a socket over for the event loop of this thread, and counts its bytes in `traffic`.
+    ///
+    /// # Errors
+    /// The event loop cannot watch one more socket.
+    pub fn new(socket: Socket, traffic: Arc<Traffic>) -> io::Result<Self> {
+        let io = match socket {
+            Socket::Tcp(tcp) => Io::Tcp(TcpStream::from_std(tcp)?),
+            #[cfg(unix)]
+            Socket::Unix(unix) => Io::Unix(tokio::net::UnixStream::from_std(unix)?),
+        };
+        Ok(Self::over(io, traffic))
+    }
+
+    fn over(io: Io, traffic: Arc<Traffic>) -> Self {
         Self { head: BytesMut::new(), wire: Wire { io, traffic }, shut: false }
     }
 
@@ -117,6 +140,36 @@ impl Stream {
             if self.wire.read_buf(&mut self.head).await? == 0 {
                 return Ok(Probed::Eof);
             }
+        }
+    }
+
+    /// Reads once, without waiting, where nothing was probed yet: the next read sees the same bytes again. An end is left
+    /// for the next read.
+    ///
+    /// # Errors
+    /// The stream failed.
+    pub fn take_what_is_there(&mut self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(tcp) = self.bare_tcp() {
+            let mut first = [0; 4096];
+            match rustix::net::recv(tcp, &mut first, rustix::net::RecvFlags::empty()) {
+                Ok((_, n)) => {
+                    self.wire.traffic.add_received(n);
+                    self.head.extend_from_slice(&first[..n]);
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets so many of the bytes that were probed: they were delivered, or are not for whoever reads next.
+    pub fn skip_head(&mut self, bytes: usize) {
+        self.head.advance(bytes);
+        if self.head.is_empty() {
+            // The allocation is not kept for the life of the connection.
+            self.head = BytesMut::new();
         }
     }
 
@@ -150,6 +203,7 @@ impl Stream {
             name: session.server_name().map(str::to_owned),
             version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
             cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown").to_owned(),
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         })
     }
@@ -159,12 +213,34 @@ impl Stream {
         self.shut = true;
     }
 
-    fn tcp(&self) -> Option<&TcpStream> {
+    /// Takes back that the writing side was shut: dropping the stream sends RST all the same.
+    pub(crate) fn reset_when_dropped(&mut self) {
+        self.shut = false;
+        if let Io::Tls(tls) = &mut self.wire.io {
+            tls.get_mut().0.reset_when_dropped();
+        }
+    }
+
+    /// The TCP socket at the bottom, whatever lies over it.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match &self.wire.io {
             Io::Tcp(tcp) => Some(tcp),
             Io::Tls(tls) => tls.get_ref().0.tcp(),
             #[cfg(unix)]
             Io::Unix(_) => None,
+        }
+    }
+
+    /// This end of the connection: what the client connected to, where it was accepted. Costs a system call.
+    ///
+    /// # Errors
+    /// getsockname(2) failed.
+    pub fn local_addr(&self) -> io::Result<Endpoint> {
+        match &self.wire.io {
+            Io::Tcp(tcp) => tcp.local_addr().map(Endpoint::tcp),
+            Io::Tls(tls) => tls.get_ref().0.local_addr(),
+            #[cfg(unix)]
+            Io::Unix(unix) => Ok(Endpoint::Unix(unix.local_addr()?.as_pathname().map(std::path::Path::to_owned))),
         }
     }
 
@@ -231,11 +307,7 @@ impl AsyncRead for Stream {
         }
         let n = this.head.len().min(buffer.remaining());
         buffer.put_slice(&this.head[..n]);
-        this.head.advance(n);
-        if this.head.is_empty() {
-            // The allocation is not kept for the life of the connection.
-            this.head = BytesMut::new();
-        }
+        this.skip_head(n);
         Poll::Ready(Ok(()))
     }
 }

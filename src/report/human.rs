@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 use tapline::{
+    addr::Endpoint,
+    announced::Told,
     event::{By, End, Event, Phase},
+    fault::{Kind, Strike},
+    hello::{Protocol, Recognised},
+    proxy_header::Command,
     server::BindError,
 };
 
@@ -23,13 +28,18 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
     let step = matches!(
         event,
         Event::Opened { .. }
+            | Event::Announced(_)
             | Event::Routed { .. }
             | Event::Handshake { .. }
             | Event::Dialed { .. }
             | Event::Builtin { .. }
+            | Event::Target { .. }
             // The end of the connection says the same.
+            | Event::Fault { fault: Kind::Cut | Kind::Reset, .. }
             | Event::DialFailed { next: false, .. }
             | Event::Drained { aborted: 0 }
+            // The bytes themselves say the same.
+            | Event::Recognised { what: Recognised { protocol: Protocol::Unknown, .. }, .. }
     );
     style.json || style.explain || !step
 }
@@ -44,6 +54,7 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
             format!("made a certificate for {}; its CA is in {ca}\ntry: {try_with}", names.join(", "))
         }
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
+        Event::Announced(told) => announced(told),
         Event::Routed { id, name, rule, target } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {}", safe(name)));
             format!("{id} {name}: rule {} -> {}", safe(rule), target.as_deref().unwrap_or("refused"))
@@ -52,9 +63,11 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {}", safe(name)));
             format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
         }
+        Event::Recognised { id, what } => format!("{id} {}", recognised(what)),
+        Event::Saved { id, path } => format!("{id} goes to {}", safe(path)),
         Event::DialFailed { id, target, why, .. } => format!("{id} {}", paint(BAD, &format!("cannot connect to {target}: {why}"))),
         Event::Dialed { id, target, addr, elapsed } => {
-            let at = if addr.to_string() == *target { String::new() } else { format!(" at {addr}") };
+            let at = if addr.to_string() == **target { String::new() } else { format!(" at {addr}") };
             format!("{id} connected to {target}{at} in {}", span(*elapsed))
         }
         Event::Request { id, target, method, path, status, retries, why, elapsed } => {
@@ -68,11 +81,24 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
             }
             line
         }
-        Event::Closed { id, peer, target, end, received, sent, spliced, elapsed } => {
+        Event::Faults { seed, up, down, reset_percent: reset } => {
+            let lanes = [("up", up), ("down", down)].into_iter().filter(|(_, lane)| !lane.is_empty());
+            let mut parts: Vec<_> = lanes.map(|(name, lane)| format!("{name}: {lane}")).collect();
+            parts.extend(reset.map(|share| format!("reset {share}")));
+            format!("faults: {}; --seed {seed} repeats them", parts.join("; "))
+        }
+        Event::Fault { id, fault, direction, after } => {
+            format!("{id} {}", Strike { fault: *fault, direction: *direction, after: *after })
+        }
+        Event::Closed { id, peer, client, target, end: ended, received, sent, spliced, elapsed } => {
+            let via = if client == peer { String::new() } else { format!(" via {peer}") };
             let to = target.as_deref().map_or(String::new(), |target| format!(" -> {target}"));
             let spliced = if *spliced { ", spliced" } else { "" };
-            let cause = if end.failed { paint(BAD, &failure(end)) } else { success(end) };
-            format!("{id} {peer}{to}: {cause}, {} in, {} out, {}{spliced}", bytes(*received), bytes(*sent), span(*elapsed))
+            let cause = if ended.failed { paint(BAD, &failure(ended)) } else { success(ended) };
+            format!("{id} {}{via}{to}: {cause}, {} in, {} out, {}{spliced}", end(client), bytes(*received), bytes(*sent), span(*elapsed))
+        }
+        Event::Target { target, connections, failed, received, sent } => {
+            format!("{target}: {connections} connections, {failed} failed, {} from it, {} to it", bytes(*received), bytes(*sent))
         }
         Event::Health { target, up: true, why } => format!("{target} is {}: {}", paint(GOOD, "up"), safe(why)),
         Event::Health { target, up: false, why } => format!("{target} is {}: {}", paint(BAD, "down"), safe(why)),
@@ -80,6 +106,10 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
         Event::Draining { open, grace } => format!("draining: {open} open, at most {} more; again to end them now", span(*grace)),
         Event::Drained { aborted: 0 } => "drained".into(),
         Event::Drained { aborted } => paint(BAD, &format!("drained, {aborted} cut short")),
+        Event::Lost { id, datagrams, why } => {
+            let whose = id.map_or(String::new(), |id| format!("{id} "));
+            format!("{whose}{datagrams} datagrams not passed on: {why}")
+        }
         Event::Dropped { events } => format!("({events} lines not shown: they came faster than they were read)"),
         Event::Note { text } => format!("note: {}", safe(text)),
         other => format!("{other:?}"),
@@ -90,9 +120,44 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
     line
 }
 
+fn recognised(what: &Recognised) -> String {
+    let Recognised { protocol, name, alpn, method, path, version, malformed } = what;
+    let mut facts = Vec::new();
+    if let (Some(method), Some(path)) = (method, path) {
+        facts.push(format!("{} {}", safe(method), safe(path)));
+    }
+    facts.extend(version.as_deref().map(safe));
+    facts.extend(name.as_deref().map(|name| format!("{} {}", if *protocol == Protocol::Http { "host" } else { "name" }, safe(name))));
+    if !alpn.is_empty() {
+        facts.push(format!("ALPN {}", safe(&alpn.join(","))));
+    }
+    facts.extend(malformed.as_deref().map(|what| format!("malformed: {}", safe(what))));
+    match (protocol, facts.is_empty()) {
+        (Protocol::Unknown, _) => "looks like no protocol that is known".into(),
+        (_, true) => format!("looks like {protocol}"),
+        (_, false) => format!("looks like {protocol}: {}", facts.join(", ")),
+    }
+}
+
+fn announced(Told { id, version, command, source, destination, .. }: &Told) -> String {
+    match (source, destination, command) {
+        (Some(source), Some(destination), _) => {
+            format!("{id} PROXY {version} header: client {}, connected to {}", end(source), end(destination))
+        }
+        (.., Command::Local) => format!("{id} PROXY {version} header: LOCAL, the proxy's own connection"),
+        _ => format!("{id} PROXY {version} header: client unknown"),
+    }
+}
+
+/// One end of a connection; the path of a Unix socket may come from outside.
+fn end(endpoint: &Endpoint) -> String {
+    safe(&endpoint.to_string())
+}
+
 fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Accept => "accept",
+        Phase::ProxyHeader => "PROXY header",
         Phase::Hello => "hello",
         Phase::Handshake => "handshake",
         Phase::Dial => "dial",
@@ -106,6 +171,7 @@ fn phase(phase: Phase) -> &'static str {
 /// The flag that sets the timeout of a phase.
 fn flag(phase: Phase) -> &'static str {
     match phase {
+        Phase::ProxyHeader => " (--proxy-header-timeout)",
         Phase::Hello => " (--hello-timeout)",
         Phase::Handshake => " (--handshake-timeout)",
         Phase::Dial => " (--connect-timeout)",
@@ -122,6 +188,7 @@ fn who(by: By) -> &'static str {
         By::Target => "target",
         By::Timeout => "timeout",
         By::Rule => "rule",
+        By::Fault => "fault",
         By::Shutdown => "shutdown",
         By::Local => "this machine",
     }

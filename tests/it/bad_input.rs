@@ -4,7 +4,6 @@ use crate::support::*;
 use std::{
     io::{ErrorKind, Write},
     net::{SocketAddr, TcpStream},
-    process::Command,
 };
 
 /// Every serving command, with what it needs to serve inside of this process.
@@ -90,14 +89,6 @@ fn a_hundred_silent_clients_hurt_no_serving_command() {
         is_served(args[0], &mut tapline);
         drop(silent);
     }
-}
-
-/// The program under a limit of open files.
-fn with_descriptors(limit: u32, args: &[&str]) -> Tapline {
-    let mut command: Command = outside("sh");
-    let script = format!("ulimit -n {limit}; exec \"$@\"");
-    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tapline"), "--json"]).args(args);
-    Tapline::from(&mut command)
 }
 
 #[test]
@@ -193,6 +184,16 @@ fn wrong_arguments_are_one_clear_line_and_2() {
         (&["proxy", "0", "builtin:echo", "--grace", "5"], "5"),
         (&["proxy", "0", "builtin:echo", "--grace", "0s"], "above zero"),
         (&["proxy", "0", "builtin:echo", "--connections", "0"], "0"),
+        (&["proxy", "0", "builtin:echo", "--accept-proxy", "10.0.0.5/8"], "host bits"),
+        (&["proxy", "0", "builtin:echo", "--accept-proxy", "proxy.test"], "proxy.test"),
+        (&["listen", "0", "--accept-proxy", "unix"], "fits no peer of 127.0.0.1:0"),
+        (&["listen", "unix:/tmp/x", "--accept-proxy", "10.0.0.0/8"], "fits no peer of unix:/tmp/x"),
+        (&["proxy", "0", "127.0.0.1:1", "--udp", "--send-proxy", "v2"], "--send-proxy"),
+        (&["proxy", "0", "127.0.0.1:1", "--udp", "--accept-proxy", "10.0.0.0/8"], "--accept-proxy"),
+        (&["listen", "0", "--udp", "--accept-proxy", "10.0.0.0/8"], "--accept-proxy"),
+        (&["listen", "0", "--proxy-header-timeout", "1s"], "--accept-proxy"),
+        (&["proxy", "0", "builtin:echo", "--send-proxy", "v3"], "v3"),
+        (&["lb7", "0", "builtin:http", "--send-proxy", "v1"], "--send-proxy"),
         (&["no-such-command"], "no-such-command"),
         (&["scan", "127.0.0.1", "-p", "90-80"], "backwards"),
         (&["scan", "10.0.0.0/33"], "10.0.0.0/33"),

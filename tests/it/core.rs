@@ -30,7 +30,12 @@ async fn serve<H: Handler>(handler: H, connections: u64, clients: impl FnOnce(st
     let addr = server.addr().socket_addr().unwrap();
     let (send, receive) = mpsc::channel();
     let clients = tokio::task::spawn_blocking(move || clients(addr));
-    let limits = Limits { max_connections: 1, connections: std::num::NonZero::new(connections), grace: Duration::from_secs(5) };
+    let limits = Limits {
+        max_connections: 1,
+        connections: std::num::NonZero::new(connections),
+        grace: Duration::from_secs(5),
+        threads: std::num::NonZero::<usize>::MIN,
+    };
     server.serve(Arc::new(handler), &limits, &Shutdown::new(), &Events::new(Channel(send))).await;
     clients.await.unwrap();
     receive.try_iter().collect()

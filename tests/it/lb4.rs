@@ -139,3 +139,21 @@ fn a_backend_that_is_down_from_the_start_is_known_before_long() {
     assert_eq!(names(&tapline, 4), counts([("good", 4)]));
     assert!(tapline.seen.iter().all(|event| event["event"] != "dial_failed"));
 }
+
+#[test]
+fn the_end_tells_what_each_target_has_come_to() {
+    let (_held, refused) = refusing();
+    let mut tapline = balancer(&["builtin:echo".into(), refused.to_string()], &["--no-checks"]);
+    for _ in 0..4 {
+        let mut client = tapline.connect();
+        client.write_all(b"ping!").unwrap();
+        assert_eq!(read_n(&mut client, 5), b"ping!");
+        drop(client);
+        tapline.closed();
+    }
+    assert_eq!(tapline.stop(), Some(0));
+    let told = tapline.seen.iter().filter(|event| event["event"] == "target");
+    let numbers = told.map(|event| ["connections", "failed", "received", "sent"].map(|key| event[key].as_u64().unwrap()));
+    // Each second connection is for the one that refuses, and goes on to the other.
+    assert_eq!(numbers.collect::<Vec<_>>(), [[4, 0, 20, 20], [0, 2, 0, 0]]);
+}

@@ -1,4 +1,11 @@
-//! `tapline listen`: what arrives is shown.
+//! `tapline listen`: what arrives is shown, kept and answered.
+
+mod answering;
+mod datagrams;
+mod keeping;
+mod recognising;
+mod streams;
+mod tls;
 
 use crate::support::*;
 use std::{
@@ -110,9 +117,15 @@ fn the_lines_of_several_clients_say_whose_they_are() {
 fn hex_shows_offsets_that_go_on_from_one_read_to_the_next() {
     let mut shown = Shown::start(&["0", "--hex", "--connections", "1"]);
     let mut client = connect(shown.addr);
+    let label = format!("#1 {} > ", client.local_addr().unwrap());
     client.write_all(b"\x00\xff\x1b[2Jhello\n").unwrap();
+    let header = shown.line();
+    let (time, place) = header.strip_prefix(&label).unwrap().split_at("2026-01-31 23:59:59.123456".len());
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!((shape.as_str(), place), ("0000-00-00 00:00:00.000000", " length=12 from=0 to=11\n"));
     assert_eq!(shown.line(), "00000000  00 ff 1b 5b 32 4a 68 65  6c 6c 6f 0a              |...[2Jhello.|\n");
     client.write_all(b"0123456789abcdefg").unwrap();
+    assert!(shown.line().ends_with(" length=17 from=12 to=28\n"));
     assert_eq!(shown.line(), "0000000c  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n");
     assert_eq!(shown.line(), "0000001c  67                                                |g|\n");
     drop(client);
@@ -190,6 +203,7 @@ fn json_tells_each_read_as_text_or_as_hexadecimal() {
     client.write_all("grüße\n\u{1b}[2J".as_bytes()).unwrap();
     let data = tapline.event("data");
     assert_eq!((&data["id"], &data["offset"], &data["bytes"]), (&1.into(), &0.into(), &12.into()));
+    assert_eq!((&data["direction"], data["time"].as_str().unwrap().len()), (&"received".into(), "2026-01-31T23:59:59.123456+00:00".len()));
     assert_eq!((&data["text"], &data["hex"]), (&"grüße\n\u{1b}[2J".into(), &serde_json::Value::Null));
     assert_eq!(data["peer"], client.local_addr().unwrap().to_string());
     client.write_all(b"\x00\xff\xfe").unwrap();
@@ -275,18 +289,44 @@ fn a_client_that_connected_before_the_end_was_asked_for_is_still_heard() {
 }
 
 #[test]
-fn stdin_is_not_read_and_need_not_be_there() {
-    // Closed by whoever reads from the other end of the pipe being gone.
-    let mut command = program();
-    let mut shown = Shown::from(command.stdin(Stdio::piped()).args(["listen", "0", "--connections", "1"]));
-    let mut stdin = shown.child.stdin.take().unwrap();
-    stdin.write_all(b"not for the wire\n").unwrap();
-    drop(stdin);
+fn hex_shows_both_directions_each_with_its_own_offsets() {
+    let mut shown = Shown::start(&["0", "--hex", "--connections", "1", "--reply", "pong\\n"]);
     let mut client = connect(shown.addr);
-    client.write_all(b"hello\n").unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    // Nothing of stdin was sent.
-    assert_eq!(read_all(&mut client), b"");
-    assert_eq!(shown.line(), "hello\n");
+    client.write_all(b"ping\n").unwrap();
+    assert_eq!(read_all(&mut client), b"pong\n");
+    let label = format!("#1 {} ", client.local_addr().unwrap());
+    for (sign, place, dump) in [
+        ("> ", " length=5 from=0 to=4\n", "00000000  70 69 6e 67 0a                                    |ping.|\n"),
+        ("< ", " length=5 from=0 to=4\n", "00000000  70 6f 6e 67 0a                                    |pong.|\n"),
+    ] {
+        let header = shown.line();
+        assert!(header.starts_with(&(label.clone() + sign)) && header.ends_with(place), "{header}");
+        assert_eq!(shown.line(), dump);
+    }
+    drop(client);
     assert_eq!(shown.rest().1, Some(0));
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_wrong_usage() {
+    for flags in [
+        &["--hex", "--output", "x"][..],
+        &["--hex", "--discard"],
+        &["--hex", "--save", "x"],
+        &["--output", "x", "--save", "x"],
+        &["--output", "-", "--discard"],
+        &["--save", "x", "--discard"],
+        &["--echo", "--reply", "x"],
+        &["--name", "a.test"],
+        &["--cert", "a", "--key", "b"],
+        &["--handshake-timeout", "1s"],
+        &["--hello-timeout", "1s"],
+        &["--reply", "\\q"],
+        &["--greet", "\\x1"],
+        // The tests run in the folder of this file, whose bytes may be meant.
+        &["--reply", "Cargo.toml"],
+    ] {
+        let refused = run(&[&["listen", "0"], flags].concat());
+        assert_eq!(refused.code, Some(2), "{flags:?}: {refused:?}");
+    }
 }

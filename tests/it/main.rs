@@ -9,6 +9,7 @@ mod lb4;
 mod lb7;
 mod listen;
 mod proxy;
+mod proxy_header;
 mod scan;
 mod serving;
 mod sni_peek;

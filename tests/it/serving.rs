@@ -6,4 +6,4 @@ mod drain;
 mod limits;
 mod streams;
 
-pub use streams::HELLO;
+pub use streams::{HELLO, listening};

@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsFd,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
@@ -94,6 +95,13 @@ impl Tapline {
         let event = self.events.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no event came; so far: {:#?}", self.seen));
         self.seen.push(event.clone());
         event
+    }
+
+    /// The events that have come by now and were not looked at.
+    pub fn said(&mut self) -> Vec<Value> {
+        let said: Vec<_> = self.events.try_iter().collect();
+        self.seen.extend(said.iter().cloned());
+        said
     }
 
     /// The next event of this name; others are passed over.
@@ -188,6 +196,65 @@ fn text(bytes: JoinHandle<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.join().unwrap()).into_owned()
 }
 
+/// The program under a limit of open files.
+pub fn with_descriptors(limit: u32, args: &[&str]) -> Tapline {
+    let mut command: Command = outside("sh");
+    let script = format!("ulimit -n {limit}; exec \"$@\"");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tapline"), "--json"]).args(args);
+    Tapline::from(&mut command)
+}
+
+/// The running program can open nothing more, until this is dropped.
+pub struct Starved {
+    pid: rustix::process::Pid,
+    before: rustix::process::Rlimit,
+}
+
+/// Lowers the limit of the running program to the descriptors that it has.
+pub fn starve(tapline: &Tapline) -> Starved {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let open: std::collections::BTreeSet<u64> = std::fs::read_dir(format!("/proc/{}/fd", tapline.pid()))
+        .unwrap()
+        .map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let free = (0..=open.len() as u64).find(|fd| !open.contains(fd));
+    let pid = Pid::from_raw(tapline.pid().cast_signed()).unwrap();
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: free, maximum }).unwrap();
+    Starved { pid, before }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        let before = std::mem::replace(&mut self.before, rustix::process::Rlimit { current: None, maximum: None });
+        // Fails where the program has ended meanwhile.
+        let _ = rustix::process::prlimit(Some(self.pid), rustix::process::Resource::Nofile, before);
+    }
+}
+
+/// The descriptors of a process of one kind: "socket:", "pipe:".
+pub fn descriptors(pid: u32, kind: &str) -> usize {
+    let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = all.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with(kind)).count()
+}
+
+/// The CPU time of a process so far, by proc_pid_stat(5): fields 14 and 15, in ticks of which Linux has 100 a second.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name before may hold anything.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
+/// The bytes of a process that are in memory.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    1024 * line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+}
+
 /// A connection whose reads and writes do not wait for ever.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     patient(TcpStream::connect_timeout(&addr, DEADLINE).unwrap())
@@ -273,6 +340,81 @@ pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
 }
 
+/// Sends so many bytes from each end to the other at once, and compares every one of them: wrong, lost, doubled and
+/// exchanged ones alike. Neither end is shut.
+pub fn both_ways_at_once<S>(one: &S, other: &S, bytes: u64)
+where
+    S: Sync,
+    for<'a> &'a S: Read + Write,
+{
+    // A block that begins with its number is found nowhere else.
+    let (block, stamped) = (Block::new(), bytes / Block::LEN as u64);
+    std::thread::scope(|scope| {
+        for (from, to) in [(one, other), (other, one)] {
+            let (mut sender, mut expected) = (block.clone(), block.clone());
+            scope.spawn(move || {
+                let (mut from, mut left) = (from, bytes);
+                for number in 0..=stamped {
+                    let part = sender.part(number, &mut left);
+                    from.write_all(part).unwrap();
+                }
+            });
+            scope.spawn(move || {
+                let (mut to, mut left, mut came) = (to, bytes, vec![0; Block::LEN]);
+                for number in 0..=stamped {
+                    let part = expected.part(number, &mut left);
+                    let came = &mut came[..part.len()];
+                    to.read_exact(came).unwrap();
+                    assert!(came == part, "other bytes in block {number}");
+                }
+            });
+        }
+    });
+}
+
+/// Bytes without a pattern, with a number in front.
+#[derive(Clone)]
+struct Block(Vec<u8>);
+
+impl Block {
+    /// Odd, so that it lies across the borders of every buffer.
+    const LEN: usize = 1_000_003;
+
+    fn new() -> Self {
+        let mut random = Xorshift::new(1);
+        Self(std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(Self::LEN).collect())
+    }
+
+    /// The block of this number, or what is left of all.
+    fn part(&mut self, number: u64, left: &mut u64) -> &[u8] {
+        self.0[..8].copy_from_slice(&number.to_le_bytes());
+        let len = (*left).min(Self::LEN as u64);
+        *left -= len;
+        &self.0[..len as usize]
+    }
+}
+
+/// Numbers without sense, the same for the same seed.
+pub struct Xorshift(u64);
+
+impl Xorshift {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 16) % end
+    }
+}
+
 /// A program from outside; the test fails where it is missing.
 pub fn outside(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -287,7 +429,7 @@ pub fn end_of(closed: &Value) -> (&str, &str, &str, bool) {
 }
 
 /// Waits until the kernel has sent all that was written: RST discards what it has not.
-pub fn wait_sent(stream: &TcpStream) {
+pub fn wait_sent(stream: &impl AsFd) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(1).unwrap();
     let deadline = Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
@@ -304,18 +446,6 @@ pub fn fill(stream: &mut TcpStream) -> usize {
     }
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     sent
-}
-
-/// Everything up to the end, by someone who takes little at a time.
-pub fn read_slowly(stream: &mut TcpStream) -> Vec<u8> {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 1000]);
-    loop {
-        match stream.read(&mut chunk).unwrap() {
-            0 => return bytes,
-            n => bytes.extend(&chunk[..n]),
-        }
-        std::thread::yield_now();
-    }
 }
 
 /// Exactly so many bytes.

@@ -1,12 +1,18 @@
 //! Tests against programs from outside, in the places that they have in the field: clients, servers and witnesses.
-//! `cargo test --test outside` runs them; where a program is missing, they fail.
+//! `cargo test --test outside` runs them; where a program is missing, they fail. What takes too long for every run of the
+//! tests is here, too (`relay.rs`).
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
 mod curl;
+mod datagrams;
+mod listen;
 mod openssl;
+mod proxy_header;
 mod readme;
+mod relay;
 mod servers;
 #[path = "../it/support.rs"]
 mod support;
+mod tshark;
 mod witnesses;

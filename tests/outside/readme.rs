@@ -41,6 +41,10 @@ fn steady_word(word: &str) -> String {
     if let Some((before, name)) = word.split_once("tapline-ca-") {
         return format!("{before}tapline-ca-N{}", name.trim_start_matches(|c: char| c.is_ascii_alphanumeric()));
     }
+    let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    if shape == "0000-00-00" || shape == "00:00:00.000000" {
+        return shape;
+    }
     let mut out = String::new();
     let mut rest = word;
     while let Some(digits) = rest.find(|c: char| c.is_ascii_digit()) {

@@ -10,13 +10,13 @@ use std::{
 use tempfile::TempDir;
 
 /// A server on a Unix socket of its own, in a folder of its own.
-struct Server {
+pub struct Server {
     child: Child,
     folder: TempDir,
 }
 
 impl Server {
-    fn start(make: impl FnOnce(&Path) -> Child) -> Self {
+    pub fn start(make: impl FnOnce(&Path) -> Child) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = make(folder.path());
         let server = Self { child, folder };
@@ -33,7 +33,7 @@ impl Server {
         self.folder.path().join("socket")
     }
 
-    fn target(&self) -> String {
+    pub fn target(&self) -> String {
         format!("unix:{}", self.socket().display())
     }
 

@@ -11,6 +11,8 @@ use tls_parser::{SNIType, TlsExtension, parse_tls_client_hello_extension, parse_
 pub struct ClientHello {
     /// The server name that the client asks for.
     pub name: Name,
+    /// The same as it was sent, where it is UTF-8: capital letters and a trailing dot are still there. Untrusted.
+    pub authority: Option<String>,
     /// The protocols that it offers by ALPN (RFC 7301), in its order; untrusted bytes.
     pub alpn: Vec<Vec<u8>>,
     /// The versions that it offers, in its order, without GREASE: 0x0304 is TLS 1.3.
@@ -113,6 +115,7 @@ pub(super) fn parse(message: &Message) -> Result<ClientHello, Malformed> {
     }
     let mut hello = ClientHello {
         name: Name::Absent,
+        authority: None,
         alpn: Vec::new(),
         versions: Vec::new(),
         ciphers: contents.ciphers.iter().filter(|cipher| !is_grease(cipher.0)).count(),
@@ -157,7 +160,10 @@ fn read_extension(hello: &mut ClientHello, kind: u16, extension: &[u8]) -> Resul
             let hosts: Vec<_> = names.into_iter().filter(|(kind, _)| *kind == SNIType::HostName).collect();
             match hosts.as_slice() {
                 [] => {}
-                [(_, name)] => hello.name = host_name(name),
+                [(_, name)] => {
+                    hello.name = host_name(name);
+                    hello.authority = std::str::from_utf8(name).ok().map(str::to_owned);
+                }
                 // RFC 6066 section 3: not more than one name of a type.
                 _ => return Err("two server names"),
             }

@@ -1,4 +1,4 @@
-//! What a client speaks that does not speak TLS, by its first bytes.
+//! What a client speaks, by its first bytes; here, what it speaks if not TLS.
 
 use serde::Serialize;
 use std::fmt;
@@ -7,6 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
+    /// TLS records. [`super::read`] tells more of them than this.
+    Tls,
     /// An HTTP/1 request line.
     Http,
     /// The HTTP/2 preface without TLS (RFC 9113 section 3.4).
@@ -62,6 +64,7 @@ fn may_be_postgres(rest: &[u8]) -> bool {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tls => "TLS",
             Self::Http => "HTTP",
             Self::Http2 => "HTTP/2 without TLS",
             Self::Ssh => "SSH",

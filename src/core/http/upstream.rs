@@ -2,7 +2,7 @@
 
 use super::{Balancer, HttpIo, RequestBody, Timeouts};
 use crate::{
-    dial::{DialError, Dialer},
+    dial::{DialError, Dialer, Preamble},
     event::cause_words,
     idle::silence,
     pool::{Backend, Lease},
@@ -114,7 +114,7 @@ pub(super) enum Sent {
 
 /// Connects to a backend.
 pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender, DialError> {
-    let dialed = dialer.dial(&backend.target).await?;
+    let dialed = dialer.dial(&backend.target, Preamble::None, &[]).await?;
     let mut builder = Builder::new();
     builder.preserve_header_case(true);
     let io: HttpIo = TokioIo::new(dialed.stream);

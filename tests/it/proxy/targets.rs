@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 fn file(dir: &tempfile::TempDir, name: &str, content: &str) -> String {
@@ -217,4 +217,65 @@ fn a_name_is_resolved_and_every_address_of_it_is_tried() {
     let (_, during, why, failed) = end_of(&closed);
     assert_eq!((during, failed), ("dial", true));
     assert!(why.contains("cannot resolve no-such-host.invalid"), "{why}");
+}
+
+#[test]
+fn connections_come_from_the_address_that_is_asked_for() {
+    let (listener, target) = listener();
+    let tapline = Tapline::start(&["proxy", "0", &target.to_string(), "--bind-source", "127.0.0.77"]);
+    let mut client = tapline.connect();
+    let (mut server, peer) = listener.accept().unwrap();
+    assert_eq!(peer.ip().to_string(), "127.0.0.77");
+    client.write_all(b"ping").unwrap();
+    assert_eq!(read_n(&mut server, 4), b"ping");
+
+    for (source, why) in
+        [("::1", "::1 cannot be the source of a connection to 127.0.0.1"), ("192.0.2.1", "Cannot assign requested address")]
+    {
+        let mut tapline = Tapline::start(&["proxy", "0", &target.to_string(), "--bind-source", source]);
+        assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+        let closed = tapline.closed();
+        let (by, during, said, failed) = end_of(&closed);
+        assert_eq!((by, during, failed), ("local", "dial", true));
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn both_ends_are_probed_when_silent_where_that_is_asked_for() {
+    // The timers of a socket by its two ports, proc_net_tcp: 02 is the one of keep-alive.
+    let timer = |local: u16, remote: u16| {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let ends = (format!(":{local:04X}"), format!(":{remote:04X}"));
+        let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut found = row.filter(|row| row[1].ends_with(&ends.0) && row[2].ends_with(&ends.1));
+        found.next().expect("the socket is there")[5][..2].to_owned()
+    };
+    for (flags, expected) in [(&["--keepalive", "30s"][..], "02"), (&[], "00")] {
+        let (listener, target) = listener();
+        let tapline = Tapline::start(&[&["proxy", "0", &target.to_string()], flags].concat());
+        let mut client = tapline.connect();
+        let (mut server, peer) = listener.accept().unwrap();
+        // One byte each way, so that nothing waits for an acknowledgement any more.
+        client.write_all(b"a").unwrap();
+        assert_eq!(read_n(&mut server, 1), b"a");
+        server.write_all(b"b").unwrap();
+        assert_eq!(read_n(&mut client, 1), b"b");
+        for (local, remote) in [(peer.port(), target.port()), (tapline.addr().port(), client.local_addr().unwrap().port())] {
+            // A retransmission timer may run for a moment: the ACK of the last byte is on its way.
+            let since = Instant::now();
+            while timer(local, remote) != expected {
+                assert!(since.elapsed() < DEADLINE, "{flags:?}: timer {}", timer(local, remote));
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_keepalive_that_the_kernel_cannot_hold_is_refused() {
+    for time in ["1500ms", "10h", "0s"] {
+        assert_eq!(run(&["proxy", "0", "1", "--keepalive", time]).code, Some(2), "{time}");
+    }
 }

@@ -55,10 +55,11 @@ fn it_is_ended_where_tapline_is_ended() {
         assert_eq!(line, "ready\n");
         let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        // Read to the end: whoever goes away from what `listen` shows ends it.
+        let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
         if signals == 2 {
             // Two signals at once would be one; the first has arrived when the listener is gone.
             let mut stderr = String::new();
-            let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
             while !stderr.contains("listening on") {
                 std::io::BufRead::read_line(&mut lines, &mut stderr).unwrap();
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
 };
 
@@ -17,28 +17,35 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("builtin", &["target", "addr"]),
     ("certificate", &["names", "ca", "try_with"]),
     ("opened", &["id", "peer"]),
+    ("announced", &["id", "version", "command", "transport", "source", "destination", "authority", "alpn", "unique_id", "netns", "tls"]),
     ("routed", &["id", "name", "rule", "target"]),
     ("handshake", &["id", "name", "version", "cipher", "resumed"]),
+    ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
+    ("saved", &["id", "path"]),
     ("dialed", &["id", "target", "addr", "elapsed_ms"]),
     ("dial_failed", &["id", "target", "why", "next"]),
+    ("faults", &["seed", "up", "down", "reset_percent"]),
+    ("fault", &["id", "fault", "direction", "after"]),
     ("request", &["id", "target", "method", "path", "status", "retries", "why", "elapsed_ms"]),
-    ("closed", &["id", "peer", "target", "by", "during", "why", "failed", "received", "sent", "spliced", "elapsed_ms"]),
+    ("closed", &["id", "peer", "client", "target", "by", "during", "why", "failed", "received", "sent", "spliced", "elapsed_ms"]),
+    ("lost", &["id", "datagrams", "why"]),
+    ("target", &["target", "connections", "failed", "received", "sent"]),
     ("health", &["target", "up", "why"]),
+    ("accept_failed", &["why", "retry_in_ms"]),
     ("draining", &["open", "grace_ms"]),
     ("drained", &["aborted"]),
     ("note", &["text"]),
     ("error", &["text", "hint"]),
-    ("data", &["id", "peer", "offset", "bytes", "text"]),
-    ("data", &["id", "peer", "offset", "bytes", "hex"]),
-    ("hello", &["id", "peer", "sni", "alpn", "versions", "ciphers", "extensions", "size", "records"]),
-    ("not_tls", &["id", "peer", "protocol"]),
-    ("bad_hello", &["id", "peer", "what", "offset"]),
+    ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "text"]),
+    ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "hex"]),
+    ("hello", &["id", "peer", "client", "sni", "alpn", "versions", "ciphers", "extensions", "size", "records"]),
+    ("not_tls", &["id", "peer", "client", "protocol"]),
+    ("bad_hello", &["id", "peer", "client", "what", "offset"]),
     ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
     ("demo", &["requests", "failed", "retries", "backends"]),
 ];
-/// Those that a run cannot be made to say at will: `dropped` has a test of its own, `accept_failed` needs a machine
-/// without descriptors.
-const RARE: &[(&str, &[&str])] = &[("dropped", &["events"]), ("accept_failed", &["why", "retry_in_ms"])];
+/// What a run cannot be made to say at will has a test of its own.
+const RARE: &[(&str, &[&str])] = &[("dropped", &["events"])];
 
 type Kinds = BTreeSet<(String, BTreeSet<String>)>;
 
@@ -122,11 +129,46 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     }
     add(&mut kinds, &mut shown);
 
+    let folder = tempfile::tempdir().unwrap();
+    let mut saver = Tapline::start(&["listen", "0", "--save", folder.path().to_str().unwrap()]);
+    ask(saver.addr(), b"kept");
+    saver.closed();
+    add(&mut kinds, &mut saver);
+
+    let mut announced = Tapline::start(&["proxy", "0", "builtin:echo", "--accept-proxy", "127.0.0.1"]);
+    assert_eq!(ask(announced.addr(), b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nhello"), b"hello");
+    announced.closed();
+    add(&mut kinds, &mut announced);
+
     // A drain that takes longer than a moment.
     let mut proxy = Tapline::start(&["proxy", "0", "builtin:echo", "--grace", "200ms"]);
     let _open = proxy.connect();
     proxy.event("dialed");
     add(&mut kinds, &mut proxy);
+
+    let mut faulty = Tapline::start(&["proxy", "0", "builtin:echo", "--cut-after", "0"]);
+    fate(faulty.addr()).1.unwrap_err();
+    faulty.closed();
+    add(&mut kinds, &mut faulty);
+
+    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = sink.local_addr().unwrap().to_string();
+    let mut datagrams = Tapline::start(&["proxy", "--udp", "0", &target, "--max-connections", "1"]);
+    let (first, second) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    for socket in [first, second] {
+        socket.send_to(b"?", datagrams.addr()).unwrap();
+    }
+    datagrams.event("lost");
+    add(&mut kinds, &mut datagrams);
+
+    let mut poor = Tapline::start(&["proxy", "0", "builtin:echo"]);
+    poor.event("builtin");
+    let starved = starve(&poor);
+    let waiting = poor.connect();
+    poor.event("accept_failed");
+    drop((starved, waiting));
+    poor.closed();
+    add(&mut kinds, &mut poor);
 
     let scan = run(&["--json", "scan", "127.0.0.1/32", "-p", &refused.port().to_string(), "--all"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
@@ -161,6 +203,6 @@ fn the_document_names_every_kind_and_key_and_no_other() {
     // In the document, the two forms of `data` are one.
     let mut expected = table(&[CONTRACT, RARE].concat());
     expected.retain(|(kind, _)| kind != "data");
-    expected.extend(table(&[("data", &["id", "peer", "offset", "bytes", "text", "hex"])]));
+    expected.extend(table(&[("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "text", "hex"])]));
     assert_eq!(documented, expected);
 }

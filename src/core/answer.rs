@@ -1,0 +1,284 @@
+//! Reading a client to its end, and answering it: with nothing, with what it sends, or with bytes that were given before.
+
+use crate::{
+    event::{By, End, Phase, Progress},
+    idle::silence,
+    peek,
+    server::Conn,
+    stream::Stream,
+};
+use bytes::Bytes;
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    sync::oneshot,
+};
+
+/// The most that is read or written at once.
+const CHUNK: usize = 64 * 1024;
+
+/// What a client is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Sent as soon as the client is connected, as SSH and SMTP servers do; may be empty.
+    pub greeting: Bytes,
+    /// What follows.
+    pub reply: Reply,
+}
+
+/// What a client is sent for what it sends.
+#[derive(Clone, Debug, Default)]
+pub enum Reply {
+    /// Nothing.
+    #[default]
+    Silence,
+    /// The same bytes (RFC 862).
+    Echo,
+    /// These bytes, once: as soon as the client's first bytes, or its end, have come. Then this side ends, and the
+    /// client is read until it ends too.
+    Once(Bytes),
+}
+
+/// Who is told what passes. Nothing more is read before it is done: who is slow holds the client up.
+pub trait Tap: Sync {
+    /// Takes bytes that the client sent; an error ends the connection.
+    fn received(&self, bytes: &[u8]) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// Takes bytes that were sent to the client.
+    fn sent(&self, bytes: &[u8]) -> impl Future<Output = ()> + Send;
+
+    /// Whether it need not see anything more: what comes is only counted, as fast as possible.
+    fn is_done(&self) -> bool;
+}
+
+/// Nobody is told.
+impl Tap for () {
+    async fn received(&self, _: &[u8]) -> Result<(), End> {
+        Ok(())
+    }
+
+    async fn sent(&self, _: &[u8]) {}
+
+    fn is_done(&self) -> bool {
+        true
+    }
+}
+
+/// Serves one client until it ends, or until `ending` completes, after which no more is read. What is owed by then is
+/// sent before this side ends, too. `idle` bounds the time without a byte in either direction, and may be noticed up to a
+/// quarter later; it is a failure only where it leaves something unsent. The time that `tap` takes does not count.
+///
+/// A client that resets has all that came before read and told.
+pub async fn serve(conn: Conn, answer: &Answer, idle: Option<Duration>, ending: impl Future<Output = ()> + Send, tap: &impl Tap) -> End {
+    let Conn { mut stream, progress, .. } = conn;
+    progress.enter(Phase::Relay);
+    let traffic = stream.traffic().clone();
+    let serving = Serving { tap, progress: &progress, tapping: AtomicBool::new(false), writing: AtomicBool::new(false) };
+    let watchdog = async {
+        let Some(idle) = idle else { return std::future::pending().await };
+        let waits = AtomicU64::new(0);
+        // Whoever looks while the tap is at work sees a change.
+        let count = || traffic.total() + waits.fetch_add(u64::from(serving.tapping.load(Relaxed)), Relaxed);
+        silence(idle, || Some(idle), count).await;
+    };
+    let ended = {
+        let ending = pin!(ending);
+        let serve = async {
+            match &answer.reply {
+                Reply::Echo => serving.echo(&mut stream, &answer.greeting, ending).await,
+                Reply::Silence if answer.greeting.is_empty() => serving.listen(&mut stream, ending).await,
+                Reply::Silence => serving.both_ways(&mut stream, &answer.greeting, None, ending).await,
+                Reply::Once(reply) => serving.both_ways(&mut stream, &answer.greeting, Some(reply), ending).await,
+            }
+        };
+        tokio::select! {
+            ended = serve => ended,
+            () = watchdog => {
+                let idle = idle.unwrap_or_default();
+                let end = End::timeout(progress.phase(), idle);
+                if serving.writing.load(Relaxed) { Err(end) } else { Ok(End { failed: false, ..end }) }
+            }
+        }
+    };
+    match ended {
+        Ok(end) => {
+            peek::close(stream).await;
+            end
+        }
+        Err(end) => end,
+    }
+}
+
+/// One connection that is served.
+struct Serving<'a, T> {
+    tap: &'a T,
+    progress: &'a Progress,
+    /// The tap is at work.
+    tapping: AtomicBool,
+    /// Something is owed to the client.
+    writing: AtomicBool,
+}
+
+impl<T: Tap> Serving<'_, T> {
+    /// Reads once; `None` where `ending` came first.
+    async fn read(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        buffer: &mut [u8],
+        ending: &mut Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<usize>, End> {
+        let read = tokio::select! {
+            biased;
+            read = from.read(buffer) => read,
+            () = ending => return Ok(None),
+        };
+        let n = read.map_err(|error| self.failure(&error))?;
+        if n > 0 {
+            self.tapping.store(true, Relaxed);
+            let taken = self.tap.received(&buffer[..n]).await;
+            self.tapping.store(false, Relaxed);
+            taken?;
+        }
+        Ok(Some(n))
+    }
+
+    async fn send(&self, to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+        self.writing.store(true, Relaxed);
+        for chunk in bytes.chunks(CHUNK) {
+            to.write_all(chunk).await?;
+            // rustls holds small records back until it is flushed.
+            to.flush().await?;
+            self.tap.sent(chunk).await;
+        }
+        self.writing.store(false, Relaxed);
+        Ok(())
+    }
+
+    /// How it ended: in order, unless something could not be written.
+    fn end(&self, by: By, written: io::Result<()>) -> Result<End, End> {
+        match written {
+            Ok(()) => Ok(End::done(by, self.progress.phase())),
+            Err(error) => Err(self.failure(&error)),
+        }
+    }
+
+    fn failure(&self, error: &io::Error) -> End {
+        let phase = self.progress.phase();
+        let end = match error.kind() {
+            // FIN without close_notify: anyone on the way may have cut the stream (RFC 8446 section 6.1).
+            io::ErrorKind::UnexpectedEof => End::failed(By::Client, phase, "ended without close_notify"),
+            _ => End::io(By::Client, phase, error),
+        };
+        if phase == Phase::HalfClose {
+            // Clients of TLS, and those that want no more, leave like this.
+            return End { failed: false, ..End::failed(By::Client, phase, format!("{} after the reply", end.why)) };
+        }
+        end
+    }
+
+    async fn echo(&self, stream: &mut Stream, greeting: &[u8], mut ending: Pin<&mut impl Future<Output = ()>>) -> Result<End, End> {
+        let mut written = self.send(stream, greeting).await;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match self.read(stream, &mut buffer, &mut ending).await? {
+                None => return self.end(By::Shutdown, written),
+                Some(0) => return self.end(By::Client, written),
+                // A client that takes no more may have sent its last words before: they are still read.
+                Some(n) if written.is_ok() => written = self.send(stream, &buffer[..n]).await,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Reads only.
+    async fn listen(&self, stream: &mut Stream, mut ending: Pin<&mut impl Future<Output = ()>>) -> Result<End, End> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            #[cfg(target_os = "linux")]
+            if let (true, Some(tcp)) = (self.tap.is_done(), stream.bare_tcp()) {
+                let by = tokio::select! {
+                    biased;
+                    ended = forget(tcp, stream.traffic()) => ended.map(|()| By::Client),
+                    () = ending => Ok(By::Shutdown),
+                };
+                return by.map(|by| End::done(by, self.progress.phase())).map_err(|error| self.failure(&error));
+            }
+            match self.read(stream, &mut buffer, &mut ending).await? {
+                None => return self.end(By::Shutdown, Ok(())),
+                Some(0) => return self.end(By::Client, Ok(())),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Reads and writes independently: neither waits for the other.
+    async fn both_ways(
+        &self,
+        stream: &mut Stream,
+        greeting: &[u8],
+        reply: Option<&Bytes>,
+        mut ending: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<End, End> {
+        let (mut from, mut to) = split(stream);
+        let (arrived, first) = oneshot::channel();
+        let reading = async move {
+            let (mut arrived, mut buffer) = (Some(arrived), vec![0; CHUNK]);
+            loop {
+                // What was not asked for by then is not owed: `arrived` is dropped.
+                let Some(n) = self.read(&mut from, &mut buffer, &mut ending).await? else { return Ok(By::Shutdown) };
+                if let Some(arrived) = arrived.take() {
+                    // There may be no reply to wait for it.
+                    let _ = arrived.send(());
+                }
+                if n == 0 {
+                    return Ok(By::Client);
+                }
+            }
+        };
+        let writing = async {
+            self.send(&mut to, greeting).await?;
+            if let Some(reply) = reply
+                && first.await.is_ok()
+            {
+                self.send(&mut to, reply).await?;
+                to.shutdown().await?;
+                self.progress.enter(Phase::HalfClose);
+            }
+            Ok(())
+        };
+        let (mut reading, mut writing) = (pin!(reading), pin!(writing));
+        let mut written = None;
+        let by = loop {
+            tokio::select! {
+                result = &mut writing, if written.is_none() => written = Some(result),
+                by = &mut reading => break by?,
+            }
+        };
+        // A client that has ended its side still gets all that it is owed.
+        let written = match written {
+            Some(written) => written,
+            None => writing.await,
+        };
+        self.end(by, written)
+    }
+}
+
+/// Reads to the end without seeing a byte: with MSG_TRUNC the kernel drops what has arrived and copies nothing, tcp(7).
+#[cfg(target_os = "linux")]
+async fn forget(tcp: &tokio::net::TcpStream, traffic: &crate::event::Traffic) -> io::Result<()> {
+    use rustix::net::{RecvFlags, recv};
+    // Only its length counts; its pages are never touched.
+    let mut nowhere = vec![0_u8; 1024 * 1024];
+    loop {
+        let read = tcp.async_io(tokio::io::Interest::READABLE, || Ok(recv(tcp, &mut nowhere[..], RecvFlags::TRUNC)?));
+        match read.await? {
+            (_, 0) => return Ok(()),
+            (_, n) => traffic.add_received(n),
+        }
+    }
+}

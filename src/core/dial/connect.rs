@@ -1,0 +1,108 @@
+//! One TCP connection to one address.
+
+use crate::{event::is_descriptor_shortage, stream::Stream};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::{
+    future::poll_fn,
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::sleep};
+
+/// The pause before another try where the process is out of descriptors.
+const SHORTAGE: Duration = Duration::from_millis(20);
+
+/// What is asked of TCP sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The address that connections to targets come from. The kernel chooses their ports before it knows the target, so
+    /// that there are never more of them than local ports (ip(7), ip_local_port_range).
+    pub source: Option<IpAddr>,
+    /// Probe a peer that was silent for so long, whole seconds; three unanswered probes break the connection (tcp(7),
+    /// TCP_KEEPIDLE).
+    pub keepalive: Option<Duration>,
+}
+
+impl Options {
+    /// Asks for keep-alive probes on an accepted connection too.
+    pub fn keep_alive(&self, stream: &Stream) {
+        if let (Some(silence), Some(tcp)) = (self.keepalive, stream.tcp()) {
+            // Fails only for a socket that is dead already, which the next read tells better.
+            let _ = SockRef::from(tcp).set_tcp_keepalive(&probes(silence));
+        }
+    }
+
+    /// Connects to one address. Out of descriptors it waits for one: the caller's deadline ends that.
+    pub(super) async fn connect(self, addr: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+        loop {
+            match self.connect_once(addr, first).await {
+                // Simultaneous open with itself: the kernel chose the target's port as the source (RFC 9293 section 3.5).
+                Ok((tcp, _)) if tcp.local_addr()? == addr => return Err(io::ErrorKind::ConnectionRefused.into()),
+                Err(error) if is_descriptor_shortage(&error) => sleep(SHORTAGE).await,
+                result => return result,
+            }
+        }
+    }
+
+    async fn connect_once(self, addr: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+        let socket = self.socket(addr)?;
+        match socket.connect(&addr.into()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(EINPROGRESS) => {}
+            result => result?,
+        }
+        // A target on this machine has answered by now.
+        let sent = if first.is_empty() { None } else { send_now(&socket, first)? };
+        let tcp = TcpStream::from_std(socket.into())?;
+        if let Some(sent) = sent {
+            return Ok((tcp, sent));
+        }
+        poll_fn(|cx| tcp.poll_write_ready(cx)).await?;
+        match tcp.take_error()? {
+            Some(error) => Err(error),
+            None => Ok((tcp, 0)),
+        }
+    }
+
+    /// A new socket, non-blocking and with TCP_NODELAY: a delayed small write costs up to 40 ms against a delayed ACK, tcp(7).
+    fn socket(self, addr: SocketAddr) -> io::Result<Socket> {
+        #[cfg(target_os = "linux")]
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+        #[cfg(not(target_os = "linux"))]
+        let socket = {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket
+        };
+        socket.set_tcp_nodelay(true)?;
+        if let Some(silence) = self.keepalive {
+            socket.set_tcp_keepalive(&probes(silence))?;
+        }
+        if let Some(source) = self.source {
+            if source.is_ipv4() != addr.is_ipv4() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrNotAvailable,
+                    format!("{source} cannot be the source of a connection to {}", addr.ip()),
+                ));
+            }
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        Ok(socket)
+    }
+}
+
+/// Three probes, as far apart from each other as the first is from the last byte; then the peer is taken for gone.
+fn probes(silence: Duration) -> TcpKeepalive {
+    TcpKeepalive::new().with_time(silence).with_interval(silence).with_retries(3)
+}
+
+const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
+
+/// Sends without waiting; `None` while the connection is still being made.
+fn send_now(socket: &Socket, first: &[u8]) -> io::Result<Option<usize>> {
+    match (&*socket).write(first) {
+        Ok(sent) => Ok(Some(sent)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,272 @@
+//! Faults: what is done on purpose to the bytes of a relay, as plain values. The same seed and the same order of
+//! connections give the same faults.
+
+mod line;
+
+pub use line::Line;
+
+use crate::event::millis;
+use serde::Serialize;
+use std::{fmt, num::NonZeroU64, time::Duration};
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the client to the target.
+    Up,
+    /// From the target to the client.
+    Down,
+}
+
+/// What is done to every connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Faults {
+    /// To what the client sends.
+    pub up: Lane,
+    /// To what the target sends.
+    pub down: Lane,
+    /// The share of the connections that is reset, at a random byte of a direction that is drawn as well.
+    pub reset: Option<Share>,
+    /// What every random choice follows from.
+    pub seed: u64,
+}
+
+/// What is done to one direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Lane {
+    /// Everything arrives later.
+    pub delay: Option<Delay>,
+    /// Bytes a second at most.
+    pub rate: Option<NonZeroU64>,
+    /// After so many bytes nothing is delivered any more; the connection stays open.
+    pub stall_after: Option<u64>,
+    /// After so many bytes both sides are reset.
+    pub cut_after: Option<u64>,
+    /// The share of the connections that is reset at a random byte of this direction.
+    #[serde(rename = "reset_percent")]
+    pub reset: Option<Share>,
+}
+
+/// A delay of `base`, give or take up to `jitter`, which is at most `base`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Delay {
+    /// In the middle.
+    #[serde(rename = "base_ms", serialize_with = "millis")]
+    pub base: Duration,
+    /// To both sides of it.
+    #[serde(rename = "jitter_ms", serialize_with = "millis")]
+    pub jitter: Duration,
+}
+
+/// A share of all connections, in percent: above 0, at most 100.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Share(pub f64);
+
+/// A fault that struck a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// What it does.
+    pub fault: Kind,
+    /// In this direction.
+    pub direction: Direction,
+    /// Once so many bytes of the direction were delivered.
+    pub after: u64,
+}
+
+/// What a fault that strikes does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Holds the direction for good.
+    Stall,
+    /// Resets both sides, after a number of bytes that was given.
+    Cut,
+    /// The same after a number that was drawn.
+    Reset,
+}
+
+/// Where a connection is reset: after so many bytes of a direction, or in place of the first end of either, whichever
+/// comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resets {
+    /// Of what the client sends.
+    pub up: Option<u64>,
+    /// Of what the target sends.
+    pub down: Option<u64>,
+}
+
+impl Faults {
+    /// The lane of a direction.
+    #[must_use]
+    pub fn lane(&self, direction: Direction) -> &Lane {
+        if direction == Direction::Up { &self.up } else { &self.down }
+    }
+
+    /// Whether and where the connection of this number is reset.
+    #[must_use]
+    pub fn resets(&self, id: u64) -> Resets {
+        // Each choice has a generator of its own, so that one flag does not shift the choices of another.
+        let drawn = |salt: u64, share: Option<Share>| {
+            let mut random = Random::new(self.seed, id, salt);
+            let hit = share.is_some_and(|share| random.unit() * 100.0 < share.0);
+            hit.then(|| (random.unit() < 0.5, random.reset_point()))
+        };
+        let (up, down) = (drawn(1, self.up.reset), drawn(2, self.down.reset));
+        let mut resets = Resets { up: up.map(|(_, at)| at), down: down.map(|(_, at)| at) };
+        if let Some((upwards, at)) = drawn(3, self.reset) {
+            let place = if upwards { &mut resets.up } else { &mut resets.down };
+            *place = Some(place.map_or(at, |earlier| earlier.min(at)));
+        }
+        resets
+    }
+}
+
+impl Resets {
+    /// That of a direction.
+    #[must_use]
+    pub fn of(self, direction: Direction) -> Option<u64> {
+        if direction == Direction::Up { self.up } else { self.down }
+    }
+}
+
+impl Lane {
+    /// Whether nothing is done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What strikes once `delivered` bytes have been, in a connection that is reset after `reset` bytes, and how many
+    /// bytes may still be delivered before anything does.
+    #[must_use]
+    pub fn next_strike(&self, delivered: u64, reset: Option<u64>) -> (Option<Kind>, u64) {
+        let points = [(self.cut_after, Kind::Cut), (reset, Kind::Reset), (self.stall_after, Kind::Stall)];
+        let points = points.into_iter().filter_map(|(at, kind)| at.map(|at| (at, kind)));
+        match points.min_by_key(|(at, _)| *at) {
+            Some((at, kind)) if at <= delivered => (Some(kind), 0),
+            Some((at, _)) => (None, at - delivered),
+            None => (None, u64::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Up { "up" } else { "down" })
+    }
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, flag) = match self.fault {
+            Kind::Stall => ("stalled", "--stall-after"),
+            Kind::Cut => ("cut", "--cut-after"),
+            Kind::Reset => ("reset", "--reset"),
+        };
+        write!(f, "{what} after {} B {} ({flag})", self.after, self.direction)
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.base)?;
+        if self.jitter.is_zero() { Ok(()) } else { write!(f, "~{:?}", self.jitter) }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.delay.map(|delay| format!("delay {delay}")),
+            self.rate.map(|rate| format!("rate {rate} B/s")),
+            self.stall_after.map(|at| format!("stall after {at} B")),
+            self.cut_after.map(|at| format!("cut after {at} B")),
+            self.reset.map(|share| format!("reset {share}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). Its own few lines: the numbers
+/// must be the same in every version and on every machine, which no crate promises.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// The generator of one choice about one connection.
+    pub(crate) fn new(seed: u64, id: u64, salt: u64) -> Self {
+        let mut random = Self(seed);
+        for part in [id, salt] {
+            random = Self(random.next() ^ part);
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 up to 1, without 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// From 0 to 65,535, each power of two as likely as the next, so that short exchanges are hit in the middle too.
+    fn reset_point(&mut self) -> u64 {
+        (self.unit() * 16.0).exp2() as u64 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(seed: u64, reset: f64) -> Faults {
+        Faults { up: Lane::default(), down: Lane::default(), reset: Some(Share(reset)), seed }
+    }
+
+    #[test]
+    fn the_same_seed_resets_the_same_connections_at_the_same_bytes() {
+        let of = |seed| (1..=1000).map(|id| faults(seed, 10.0).resets(id)).collect::<Vec<_>>();
+        assert_eq!(of(7), of(7));
+        assert_ne!(of(7), of(8));
+        // For good: a release that changed these would break every run that someone noted down.
+        let first: Vec<_> = (1..=1000).filter(|id| faults(7, 1.0).resets(*id) != Resets::default()).collect();
+        assert_eq!(first, FIRST_OF_SEED_7);
+    }
+
+    const FIRST_OF_SEED_7: &[u64] = &[43, 58, 67, 129, 143, 176, 477, 509];
+
+    #[test]
+    fn the_share_and_the_directions_are_held() {
+        let resets: Vec<_> = (1..=100_000).map(|id| faults(1, 10.0).resets(id)).collect();
+        let (up, down) = (resets.iter().filter(|r| r.up.is_some()).count(), resets.iter().filter(|r| r.down.is_some()).count());
+        assert!((4700..5300).contains(&up) && (4700..5300).contains(&down), "{up} {down}");
+        assert!(resets.iter().all(|r| r.up.max(r.down) <= Some(65_535)));
+        assert!(resets.iter().any(|r| r.up == Some(0)) && resets.iter().any(|r| r.up > Some(30_000)));
+        let all = Faults { up: Lane { reset: Some(Share(100.0)), ..Lane::default() }, reset: None, ..faults(1, 1.0) };
+        assert!((1..1000).all(|id| all.resets(id).up.is_some() && all.resets(id).down.is_none()));
+    }
+
+    #[test]
+    fn the_nearest_point_strikes_and_no_byte_passes_it() {
+        let lane = Lane { stall_after: Some(10), cut_after: Some(20), ..Lane::default() };
+        assert_eq!(lane.next_strike(0, None), (None, 10));
+        assert_eq!(lane.next_strike(10, None), (Some(Kind::Stall), 0));
+        assert_eq!(lane.next_strike(3, Some(5)), (None, 2));
+        assert_eq!(lane.next_strike(5, Some(5)), (Some(Kind::Reset), 0));
+        assert_eq!(Lane::default().next_strike(7, None), (None, u64::MAX));
+    }
+}

@@ -1,0 +1,167 @@
+//! The listening socket: making it, and taking connections from it.
+
+use crate::{
+    addr::{Endpoint, ListenAddr},
+    dial::resolve,
+    event::{Event, Events, is_descriptor_shortage},
+    stream::Socket,
+};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// The queue of connections that the kernel has completed and nobody has accepted yet; the kernel cuts it to
+/// net.core.somaxconn, listen(2).
+const BACKLOG: i32 = 4096;
+/// Bounds of the pause after a failed accept, as in Go's net/http.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// A bound socket.
+pub(super) enum Listener {
+    Tcp(Acceptor),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener, OwnSocket),
+}
+
+/// Hands sockets out that no event loop knows yet: the thread that serves a connection is chosen after it was accepted.
+/// Tokio's listener registers what it accepts with its own loop; its stream waits on any socket for any system call.
+#[cfg(target_os = "linux")]
+type Acceptor = tokio::net::TcpStream;
+#[cfg(not(target_os = "linux"))]
+type Acceptor = tokio::net::TcpListener;
+
+/// The path of a Unix socket that this process made, removed with it.
+pub(super) struct OwnSocket(PathBuf);
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Binds and listens.
+    pub(super) async fn bind(addr: &ListenAddr) -> io::Result<Self> {
+        match addr {
+            // A name that has several addresses is listened on at its first.
+            ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| tcp_listener(addrs[0])),
+            // A machine without IPv6 has every IPv4 interface left.
+            ListenAddr::Every(port) => tcp_listener((Ipv6Addr::UNSPECIFIED, *port).into()).or_else(|error| match error.raw_os_error() {
+                Some(97) => tcp_listener((Ipv4Addr::UNSPECIFIED, *port).into()), // EAFNOSUPPORT
+                _ => Err(error),
+            }),
+            ListenAddr::Unix(path) => unix_listener(path).await,
+        }
+    }
+
+    pub(super) fn addr(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Endpoint::Tcp),
+            #[cfg(unix)]
+            Self::Unix(_, OwnSocket(path)) => Ok(Endpoint::Unix(Some(path.clone()))),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Endpoint)> {
+        match self {
+            Self::Tcp(listener) => accept_tcp(listener).await.map(|(tcp, peer)| (Socket::Tcp(tcp), Endpoint::tcp(peer))),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => {
+                let (unix, peer) = listener.accept().await?;
+                Ok((Socket::Unix(unix.into_std()?), Endpoint::Unix(peer.as_pathname().map(Path::to_owned))))
+            }
+        }
+    }
+
+    /// Accepts whatever it takes. Out of descriptors, the connection stays in the queue and accept(2) would fail again
+    /// at once, so the pause doubles; any other error tells of one connection that is gone already (accept(2):
+    /// ECONNABORTED and the pending network errors), and the next one is taken.
+    pub(super) async fn accept_patiently(&self, events: &Events) -> (Socket, Endpoint) {
+        let mut pause = BACK_OFF.0;
+        let mut said: Option<Instant> = None;
+        loop {
+            match self.accept().await {
+                Ok(conn) => return conn,
+                Err(error) => {
+                    if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                        said = Some(Instant::now());
+                        events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: pause });
+                    }
+                    let wait = if is_descriptor_shortage(&error) { pause } else { BACK_OFF.0 };
+                    sleep(wait).await;
+                    pause = (pause * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn accept_tcp(listener: &Acceptor) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    listener
+        .async_io(tokio::io::Interest::READABLE, || {
+            let (tcp, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::ConnectionAborted)?;
+            Ok((tcp.into(), peer))
+        })
+        .await
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn accept_tcp(listener: &Acceptor) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    let (tcp, peer) = listener.accept().await?;
+    tcp.set_nodelay(true)?;
+    Ok((tcp.into_std()?, peer))
+}
+
+fn tcp_listener(addr: SocketAddr) -> io::Result<Listener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    // A restart need not wait for the TIME_WAIT of old connections; on Unix this steals no port that is listened on.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        // One socket for both families where every interface is asked for, ipv6(7).
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    socket.bind(&addr.into())?;
+    socket.set_nonblocking(true)?;
+    // A delayed small write costs up to 40 ms against a delayed ACK, tcp(7). On Linux what is accepted inherits this.
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    Acceptor::from_std(socket.into()).map(Listener::Tcp)
+}
+
+#[cfg(unix)]
+async fn unix_listener(path: &Path) -> io::Result<Listener> {
+    use std::os::unix::fs::FileTypeExt;
+    use tokio::net::{UnixListener, UnixStream};
+    let bound = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+            if !is_socket {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
+            }
+            // Only "refused" tells of a socket that nobody listens on; a full backlog (EAGAIN) is a live one.
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path)?;
+                    UnixListener::bind(path)?
+                }
+                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket")),
+            }
+        }
+        other => other?,
+    };
+    Ok(Listener::Unix(bound, OwnSocket(path.to_owned())))
+}
+
+#[cfg(not(unix))]
+async fn unix_listener(_: &Path) -> io::Result<Listener> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
+}

@@ -1,0 +1,74 @@
+//! The event loops that connections are served on: one for each thread, each with sockets, timers and buffers of its own.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The event loop of the calling thread and those of the threads beside it, which end with this.
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+    _stop: DropGuard,
+}
+
+struct Worker {
+    events: Handle,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection's place on a thread; it counts there until this is dropped.
+pub(crate) struct Place {
+    pub(crate) events: Handle,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Workers {
+    /// Starts the threads that are missing to so many. An error leaves fewer of them: never less than the caller's own.
+    pub(crate) fn start(threads: NonZeroUsize) -> (Self, io::Result<()>) {
+        let stop = CancellationToken::new();
+        let mut workers = vec![Worker { events: Handle::current(), open: Arc::default() }];
+        let mut started = Ok(());
+        for number in 1..threads.get() {
+            match start(number, stop.clone()) {
+                Ok(events) => workers.push(Worker { events, open: Arc::default() }),
+                Err(error) => {
+                    started = Err(error);
+                    break;
+                }
+            }
+        }
+        (Self { workers, _stop: stop.drop_guard() }, started)
+    }
+
+    /// The thread with the fewest connections, the caller's own among equals. The kernel's way of spreading connections
+    /// (SO_REUSEPORT) is a hash: of a few long connections it puts most on one thread.
+    pub(crate) fn place(&self) -> Place {
+        let least = self.workers.iter().min_by_key(|worker| worker.open.load(Relaxed));
+        let worker = least.unwrap_or(&self.workers[0]);
+        worker.open.fetch_add(1, Relaxed);
+        Place { events: worker.events.clone(), open: worker.open.clone() }
+    }
+}
+
+fn start(number: usize, stop: CancellationToken) -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        runtime.block_on(stop.cancelled());
+        // A resolver that still waits must not hold the end up.
+        runtime.shutdown_background();
+    })?;
+    Ok(handle)
+}

@@ -1,0 +1,203 @@
+//! Watching relayed bytes: what passes at the client's side, as values in a queue. Nothing is dropped: whoever puts bytes
+//! in waits where too many are not taken out.
+
+use crate::{addr::Endpoint, event::ConnId, fault::Direction};
+use bytes::Bytes;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+/// Bytes of all connections that wait to be taken out, at most: with more, their connections wait.
+const ROOM: usize = 4 << 20;
+
+/// Something that was seen of a connection.
+#[derive(Debug)]
+pub struct Seen {
+    /// The connection.
+    pub id: ConnId,
+    /// When.
+    pub at: SystemTime,
+    /// What.
+    pub what: What,
+    /// The room that it takes up until it is dropped.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub enum What {
+    /// It is relayed from here on.
+    Opened { peer: Endpoint, client: Endpoint, target: Endpoint },
+    /// Bytes passed at the client's side: decrypted ones where TLS was terminated there, and those before TLS to the target.
+    Bytes(Direction, Bytes),
+    /// A direction ended, after all of its bytes.
+    Ended(Direction),
+    /// It was reset: by the client, or towards it.
+    Reset { by_client: bool },
+    /// It is over: nothing more comes of it.
+    Closed,
+    /// Someone waits until everything before this was handled, which is told by dropping it.
+    Settle(oneshot::Sender<()>),
+    /// Nothing more comes.
+    Last,
+}
+
+/// Where what is seen goes. Clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    queue: UnboundedSender<Seen>,
+    room: Arc<Semaphore>,
+}
+
+/// The other end of a [`Tap`].
+#[derive(Debug)]
+pub struct Watcher {
+    queue: UnboundedReceiver<Seen>,
+    room: Arc<Semaphore>,
+    done: bool,
+}
+
+/// One connection's part of a tap. Dropped before both directions have ended, it tells of a reset.
+#[derive(Debug)]
+pub(crate) struct Tapped {
+    tap: Tap,
+    id: ConnId,
+    ended: [AtomicBool; 2],
+    by_client: AtomicBool,
+}
+
+/// A queue for what is seen.
+#[must_use]
+pub fn tap() -> (Tap, Watcher) {
+    let (send, receive) = unbounded_channel();
+    let room = Arc::new(Semaphore::new(ROOM));
+    (Tap { queue: send, room: room.clone() }, Watcher { queue: receive, room, done: false })
+}
+
+impl Tap {
+    /// Says that nothing more comes.
+    pub fn finish(&self) {
+        self.put(ConnId(0), What::Last, None);
+    }
+
+    fn put(&self, id: ConnId, what: What, room: Option<OwnedSemaphorePermit>) {
+        // Where nobody watches any more, nobody is to be told.
+        let _ = self.queue.send(Seen { id, at: SystemTime::now(), what, _room: room });
+    }
+
+    pub(crate) fn open(&self, id: ConnId, peer: Endpoint, client: Endpoint, target: Endpoint) -> Tapped {
+        self.put(id, What::Opened { peer, client, target }, None);
+        Tapped { tap: self.clone(), id, ended: Default::default(), by_client: AtomicBool::new(false) }
+    }
+}
+
+impl Watcher {
+    /// What was seen next; `None` after the last.
+    pub async fn next(&mut self) -> Option<Seen> {
+        if self.done {
+            return None;
+        }
+        let seen = self.queue.recv().await;
+        self.unless_last(seen)
+    }
+
+    /// The same, where it is there already.
+    pub fn ready(&mut self) -> Option<Seen> {
+        let seen = self.queue.try_recv().ok();
+        self.unless_last(seen)
+    }
+
+    fn unless_last(&mut self, seen: Option<Seen>) -> Option<Seen> {
+        self.done |= seen.as_ref().is_some_and(|seen| matches!(seen.what, What::Last));
+        seen.filter(|_| !self.done)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // Connections must not wait for a watcher that has gone.
+        self.room.close();
+    }
+}
+
+impl Tapped {
+    /// Waits for room.
+    pub(crate) async fn bytes(&self, direction: Direction, bytes: &Bytes) {
+        let size = u32::try_from(bytes.len().min(ROOM)).unwrap_or(u32::MAX);
+        if let Ok(room) = self.tap.room.clone().acquire_many_owned(size).await {
+            self.tap.put(self.id, What::Bytes(direction, bytes.clone()), Some(room));
+        }
+    }
+
+    pub(crate) fn end(&self, direction: Direction) {
+        self.ended[direction as usize].store(true, Relaxed);
+        self.tap.put(self.id, What::Ended(direction), None);
+    }
+
+    /// Waits until everything so far was handled.
+    pub(crate) async fn settle(&self) {
+        let (dropped, settled) = oneshot::channel();
+        self.tap.put(self.id, What::Settle(dropped), None);
+        // Dropped, as it always is.
+        let _ = settled.await;
+    }
+
+    /// The client is to blame for the end.
+    pub(crate) fn blame_client(&self) {
+        self.by_client.store(true, Relaxed);
+    }
+}
+
+impl Drop for Tapped {
+    fn drop(&mut self) {
+        if !self.ended.iter().all(|ended| ended.load(Relaxed)) {
+            self.tap.put(self.id, What::Reset { by_client: self.by_client.load(Relaxed) }, None);
+        }
+        self.tap.put(self.id, What::Closed, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_no_room_waits_until_something_is_taken_out_or_nobody_watches() {
+        let (tap, mut watcher) = tap();
+        let connection = tap.open(ConnId(1), Endpoint::Unix(None), Endpoint::Unix(None), Endpoint::Unix(None));
+        let megabyte = Bytes::from(vec![0; 1 << 20]);
+        for _ in 0..4 {
+            connection.bytes(Direction::Up, &megabyte).await;
+        }
+        {
+            let mut fifth = std::pin::pin!(connection.bytes(Direction::Up, &megabyte));
+            assert!(asked_once(fifth.as_mut()).await.is_none());
+            assert!(matches!(watcher.next().await.unwrap().what, What::Opened { .. }));
+            drop(watcher.next().await);
+            fifth.await;
+        }
+        let sixth = connection.bytes(Direction::Up, &megabyte);
+        drop(watcher);
+        sixth.await;
+    }
+
+    /// What a future comes to when it is asked once.
+    async fn asked_once<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => Some(value),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
+}

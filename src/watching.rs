@@ -1,0 +1,162 @@
+//! Who watches relayed bytes: `--record` and `--hex`.
+
+use crate::{
+    args::{Serve, UsageError},
+    console::{Console, Direction, Form},
+    report::Reporter,
+};
+use anyhow::Context;
+use clap::Args;
+use jiff::Zoned;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tapline::{
+    fault,
+    record::Recording,
+    tap::{Tap, Watcher, What, tap},
+};
+use tokio::{fs::File, io::AsyncWriteExt, task::JoinHandle};
+
+/// Written at one time, about.
+const BATCH: usize = 256 * 1024;
+
+/// Watching the bytes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Watching")]
+pub struct Watch {
+    /// Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The
+    /// packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>`
+    /// (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte
+    #[arg(long)]
+    hex: bool,
+}
+
+/// What watches while a command runs.
+pub struct Watching(Vec<(Tap, JoinHandle<anyhow::Result<()>>)>);
+
+impl Watch {
+    /// Starts what was asked for.
+    pub async fn start(&self, serve: &Serve, reporter: &Reporter) -> anyhow::Result<(Vec<Tap>, Watching)> {
+        let mut watching = Vec::new();
+        if let Some(path) = &self.record {
+            let mut sink = Sink::open(path, serve, reporter).await?;
+            // Where nothing can be written, the command does not start.
+            sink.write(Recording::header()).await?;
+            let (tap, watcher) = tap();
+            let reporter = reporter.clone();
+            let recorded = tokio::spawn(async move {
+                let recorded = record(watcher, sink).await;
+                if let Err(error) = &recorded {
+                    // At once, and as the reason for the exit status at the end.
+                    reporter.note(format!("the recording ends here: {error:#}"));
+                }
+                recorded
+            });
+            watching.push((tap, recorded));
+        }
+        if self.hex {
+            reporter.expect_reader_of_stderr();
+            let (tap, watcher) = tap();
+            let console = Console::new(reporter.clone(), Form::of(true, reporter.style()));
+            watching.push((tap, tokio::spawn(show(watcher, console))));
+        }
+        Ok((watching.iter().map(|(tap, _)| tap.clone()).collect(), Watching(watching)))
+    }
+}
+
+impl Watching {
+    /// Waits until everything that was seen is written; what could not be is an error.
+    pub async fn finish(self, code: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+        for (tap, watcher) in self.0 {
+            tap.finish();
+            watcher.await??;
+        }
+        code
+    }
+}
+
+async fn show(mut watcher: Watcher, console: Console) -> anyhow::Result<()> {
+    let mut open = HashMap::new();
+    while let Some(seen) = watcher.next().await {
+        match &seen.what {
+            What::Opened { peer, client, .. } => {
+                let connection = console.connection(seen.id, peer.clone()).on_behalf_of(client.clone());
+                let _ = open.insert(seen.id, connection);
+            }
+            What::Bytes(direction, bytes) => {
+                let direction = if *direction == fault::Direction::Up { Direction::Received } else { Direction::Sent };
+                let time = Zoned::try_from(seen.at).unwrap_or_else(|_| Zoned::now());
+                if let Some(connection) = open.get(&seen.id) {
+                    connection.show_at(time, direction, bytes).await;
+                }
+            }
+            What::Closed => _ = open.remove(&seen.id),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+enum Sink {
+    File(File, PathBuf),
+    Stdout(Reporter),
+}
+
+impl Sink {
+    async fn open(path: &Path, serve: &Serve, reporter: &Reporter) -> anyhow::Result<Self> {
+        if path.as_os_str() != "-" {
+            let file = File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?;
+            return Ok(Self::File(file, path.to_owned()));
+        }
+        if !serve.command.is_empty() {
+            return Err(UsageError("--record - and COMMAND would both write to stdout; record to a file".into()).into());
+        }
+        if reporter.style().stdout.terminal {
+            return Err(UsageError("--record - would write binary to a terminal; try | tshark -r -".into()).into());
+        }
+        Ok(Self::Stdout(reporter.clone()))
+    }
+
+    /// False where nobody reads any more.
+    async fn write(&mut self, bytes: Vec<u8>) -> anyhow::Result<bool> {
+        match self {
+            Self::Stdout(reporter) => Ok(reporter.to_stdout(bytes).await.is_ok()),
+            Self::File(file, path) => {
+                // A file is to be complete up to the last write, also for who reads it meanwhile.
+                let written = async {
+                    file.write_all(&bytes).await?;
+                    file.flush().await
+                };
+                written.await.with_context(|| format!("cannot write {}", path.display())).map(|()| true)
+            }
+        }
+    }
+}
+
+async fn record(mut watcher: Watcher, mut sink: Sink) -> anyhow::Result<()> {
+    let mut recording = Recording::default();
+    while let Some(mut seen) = watcher.next().await {
+        let mut out = Vec::new();
+        loop {
+            recording.add(&seen, &mut out);
+            if out.len() >= BATCH {
+                break;
+            }
+            // What is there goes out in one write; a burst of packets is not a burst of system calls.
+            match watcher.ready() {
+                Some(next) => seen = next,
+                None => break,
+            }
+        }
+        if !sink.write(out).await? {
+            break;
+        }
+    }
+    Ok(())
+}
