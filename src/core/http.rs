@@ -94,8 +94,14 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     let limit = || (!client.is_waiting()).then_some(timeouts.idle);
     let mut silent = pin!(silence(timeouts.idle, limit, || traffic.total() + client.answers.load(Relaxed)));
     let (mut ending, mut timed_out) = (false, false);
+    let draining = async || {
+        conn.shutdown.draining().await;
+        // The runtime looks at the sockets before this goes on: a client that has left by now has ended the connection.
+        tokio::task::yield_now().await;
+    };
     loop {
         tokio::select! {
+            biased;
             result = &mut connection => {
                 let by = match (timed_out, ending) {
                     (true, _) => By::Timeout,
@@ -104,7 +110,7 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
                 };
                 return client.end(result.err(), by);
             }
-            () = conn.shutdown.draining(), if !ending => ending = true,
+            () = draining(), if !ending => ending = true,
             () = &mut silent, if !timed_out => {
                 if client.progress.phase() == Phase::Response {
                     return End::timeout(Phase::Response, timeouts.idle);
