@@ -10,8 +10,8 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep};
 
 pin_project! {
-    /// Watches a counter for standing still. It looks four times in the shortest limit that can hold, so that it ends up
-    /// to a quarter late, and it never touches the path of the bytes.
+    /// Watches a counter for standing still. It looks four times in the shortest limit that can hold and never touches the
+    /// path of the bytes: it ends up to a quarter of that limit late, up to half of it where another one holds, never early.
     pub struct Silence {
         tick: Duration,
         seen: u64,
@@ -25,7 +25,8 @@ impl Silence {
     /// Starts at `count`.
     #[must_use]
     pub fn new(shortest: Duration, count: u64) -> Self {
-        let tick = (shortest / 4).max(Duration::from_millis(1));
+        // Rounded up: four of them are never short of the limit.
+        let tick = ((shortest + Duration::from_nanos(3)) / 4).max(Duration::from_millis(1));
         Self { tick, seen: count, since: Instant::now(), sleep: sleep(tick) }
     }
 
@@ -37,7 +38,7 @@ impl Silence {
             let now = count();
             if now != *this.seen {
                 (*this.seen, *this.since) = (now, Instant::now());
-            } else if limit().is_some_and(|limit| this.since.elapsed() + *this.tick / 2 >= limit) {
+            } else if limit().is_some_and(|limit| this.since.elapsed() >= limit) {
                 return Poll::Ready(());
             }
             this.sleep.as_mut().reset(Instant::now() + *this.tick);
@@ -72,6 +73,15 @@ mod tests {
             () = traffic => {}
         }
         let ended = started.elapsed().as_secs();
-        assert!((450..=475).contains(&ended), "{ended}");
+        assert!((460..=475).contains(&ended), "{ended}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_never_early_whichever_limit_holds() {
+        for limit in [4000, 4001, 4499, 4500, 4999, 60_000].map(Duration::from_millis) {
+            let started = Instant::now();
+            silence(Duration::from_secs(4), || Some(limit), || 0).await;
+            assert!((limit..=limit + Duration::from_secs(2)).contains(&started.elapsed()), "{limit:?} {:?}", started.elapsed());
+        }
     }
 }

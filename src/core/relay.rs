@@ -36,7 +36,7 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// When a relay gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// No byte in either direction for this long; a quarter more may pass before it is noticed.
+    /// No byte in either direction for this long; noticed later by up to half of the shorter of the two.
     pub idle: Option<Duration>,
     /// The same, once one direction has ended.
     pub half_close: Option<Duration>,
@@ -109,7 +109,7 @@ impl Failed {
 ///
 /// An end (EOF) of one side is passed on after all that was read before it, and the other direction goes on. A failure
 /// of one side is passed on as RST, after what was read before it: the streams come back with their writing side not
-/// shut, so that dropping them resets.
+/// shut, so that dropping them resets. Unix sockets know no RST: theirs is an end, and only the [`End`] tells.
 pub async fn relay(
     client: &mut Stream,
     target: &mut Stream,
@@ -194,16 +194,30 @@ fn in_tcp_words(error: io::Error, gone: &Stream) -> io::Error {
 }
 
 fn failure(to_blame: By, half: Phase, error: &io::Error, client_ended: bool) -> End {
-    if to_blame == By::Client && half == Phase::HalfClose {
+    if to_blame == By::Client
+        && half == Phase::HalfClose
+        && let Some(went) = went(error.kind())
+    {
         // One side had said that it was done, and then the client went. Clients of TLS leave like this as a rule, with
         // the target's close_notify on its way or unread.
-        let why = if client_ended { "left before the last bytes" } else { "reset after the target had ended" };
+        let why = if client_ended { "left before the last bytes".into() } else { format!("{went} after the target had ended") };
         return End { why: why.into(), ..End::done(By::Client, half) };
     }
     let end = End::io(to_blame, half, error);
     // FIN without close_notify: anyone on the way may have cut the stream (RFC 8446 section 6.1).
     let why = if error.kind() == io::ErrorKind::UnexpectedEof { "ended without close_notify".into() } else { end.why };
     End { why, ..end }
+}
+
+/// What a peer did that is gone; nothing where the error tells of something else.
+fn went(error: io::ErrorKind) -> Option<&'static str> {
+    match error {
+        io::ErrorKind::ConnectionReset => Some("reset"),
+        io::ErrorKind::BrokenPipe => Some("closed"),
+        // Of TLS.
+        io::ErrorKind::UnexpectedEof => Some("ended without close_notify"),
+        _ => None,
+    }
 }
 
 /// What the two directions came to.

@@ -46,8 +46,8 @@ impl AsyncRead for Leg<'_> {
             ready!(self.tcp.poll_read_ready(cx))?;
             let mut drained = 0;
             let read = self.tcp.try_io(Interest::READABLE, || match recv(self.tcp, &mut *room, RecvFlags::empty())?.1 {
-                // A short read has drained the socket. To say so here spares the read that would only find that out;
-                // bytes that come in the meantime raise a new edge, epoll(7).
+                // A short read has drained the socket, unless it stopped at urgent data. To say so here spares the read that
+                // would only find that out; bytes that come in the meantime raise a new edge, epoll(7).
                 n if 0 < n && n < room.len() => {
                     drained = n;
                     Err(io::ErrorKind::WouldBlock.into())

@@ -130,7 +130,7 @@ impl Pump {
             if let Some((from, to)) = sockets
                 && self.burst.is_on()
             {
-                self.ended = ready!(self.burst.poll(cx, from, to, progress))?;
+                ready!(self.burst.poll(cx, from, to, progress))?;
             }
             if self.ended {
                 return Poll::Ready(Ok(()));

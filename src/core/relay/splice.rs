@@ -4,7 +4,7 @@ use super::{Failed, leg::Leg};
 use crate::{descriptors, event::Progress};
 use rustix::{
     io::Errno,
-    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
+    pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
     cell::RefCell,
@@ -22,6 +22,8 @@ const BULK: usize = 16 * 1024;
 /// What a pipe is asked to hold. Measured with 8 connections: the usual 64 KiB cost a sixth more CPU for each byte, 512 KiB
 /// and 1 MiB gain nothing more.
 const PIPE: usize = 256 * 1024;
+/// What a pipe holds unless more is asked for, pipe(7).
+const USUAL: usize = 64 * 1024;
 /// Pipes kept for reuse by each thread; making one costs as much as several small transfers.
 const SPARE: usize = 64;
 /// What part of the limit on descriptors the spare pipes of a thread may hold: under a low one, connections need them more.
@@ -31,6 +33,8 @@ const SHARE: u64 = 64;
 #[derive(Default)]
 pub(super) struct Burst {
     on: bool,
+    /// The last wake-up brought nothing to splice.
+    dry: bool,
     /// The pipe with the bytes that are on their way, and how many. It is held only while there are some: an idle
     /// connection costs its two sockets.
     full: Option<(Pipe, usize)>,
@@ -46,9 +50,9 @@ impl Burst {
         self.on = copied >= BULK;
     }
 
-    /// Moves what comes from `from` to `to` while it comes in large pieces. True at the end of `from`. False when copying
-    /// is the better way again, or the only one: there is no pipe to be had.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, from: Leg<'_>, to: Leg<'_>, progress: &Progress) -> Poll<Result<bool, Failed>> {
+    /// Moves what comes from `from` to `to` while it comes in large pieces. Completes when copying is the better way again,
+    /// or the only one: at the end, which only recv(2) tells for sure, and where there is no pipe to be had.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, from: Leg<'_>, to: Leg<'_>, progress: &Progress) -> Poll<Result<(), Failed>> {
         loop {
             while let Some((pipe, left)) = &mut self.full {
                 // Never more than what is in the pipe: the kernel would take the rest for MSG_MORE and hold the segment
@@ -71,31 +75,40 @@ impl Burst {
                 }
             }
             if !self.on {
-                return Poll::Ready(Ok(false));
+                return Poll::Ready(Ok(()));
             }
             // This also lets other connections have their turn: it is not always ready when the socket is (tokio's coop).
             ready!(from.tcp.poll_read_ready(cx)).map_err(Failed::read)?;
             let Some(pipe) = Pipe::take() else {
                 self.on = false;
-                return Poll::Ready(Ok(false));
+                return Poll::Ready(Ok(()));
             };
+            // splice(2) stops before urgent data: with EAGAIN, and behind a FIN with 0, although there is more. What wakes
+            // this task twice for nothing is left to recv(2), and so is every 0; it stays ready for that.
+            let spliced =
+                from.tcp.try_io(Interest::READABLE, || match retried(|| splice(from.tcp, None, &pipe.write, None, PIPE, FLAGS)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.dry => Ok(0),
+                    result => result,
+                });
             // Only an empty pipe is filled, so that EAGAIN means that the socket has nothing, never that the pipe is full.
-            match from.tcp.try_io(Interest::READABLE, || retried(|| splice(from.tcp, None, &pipe.write, None, PIPE, FLAGS))) {
+            match spliced {
                 Ok(0) => {
                     pipe.give_back();
-                    return Poll::Ready(Ok(true));
+                    (self.on, self.dry) = (false, false);
+                    return Poll::Ready(Ok(()));
                 }
                 Ok(n) => {
                     from.traffic.add_received(n);
                     progress.set_spliced();
                     self.full = Some((pipe, n));
-                    self.on = n >= BULK;
+                    (self.on, self.dry) = (n >= BULK, false);
                 }
                 Err(error) => {
                     pipe.give_back();
                     if error.kind() != io::ErrorKind::WouldBlock {
                         return Poll::Ready(Err(Failed::read(error)));
                     }
+                    self.dry = true;
                 }
             }
         }
@@ -118,8 +131,11 @@ impl Pipe {
             return Some(pipe);
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Without the right to so much, pipe(7), the usual 64 KiB do.
-        let _ = fcntl_setpipe_size(&write, PIPE);
+        // Without the right to so much the usual 64 KiB do. A user who has many pipes gets small ones, pipe(7), which are
+        // slower than copying.
+        if fcntl_setpipe_size(&write, PIPE).is_err() && fcntl_getpipe_size(&write).ok()? < USUAL {
+            return None;
+        }
         Some(Self { read, write })
     }
 

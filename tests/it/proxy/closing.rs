@@ -1,9 +1,11 @@
 //! What the matrix has no room for: timeouts that are told apart by how long they take.
 
 use crate::support::*;
+use socket2::SockRef;
 use std::{
     io::{ErrorKind, Write},
     net::{Shutdown, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -59,4 +61,19 @@ fn a_client_that_does_not_read_holds_the_reset_of_its_target_up_for_five_seconds
     let (bytes, end) = read_to_any_end(&mut client);
     assert!(bytes == pattern(500_000)[..bytes.len()] && bytes.len() < 500_000, "{}", bytes.len());
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn urgent_data_in_the_middle_of_bulk_data_hides_nothing_that_follows() {
+    let (mut tapline, mut client, mut server) = pair(&[]);
+    let (before, after) = (pattern(4 << 20), pattern(1 << 20));
+    let reader = thread::spawn(move || read_all(&mut server));
+    client.write_all(&before).unwrap();
+    // The urgent byte itself is out of band: it is in nobody's stream (tcp(7)).
+    SockRef::from(&client).send_out_of_band(b"!").unwrap();
+    client.write_all(&after).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(reader.join().unwrap() == [before, after].concat());
+    let closed = tapline.closed();
+    assert_eq!((&closed["why"], &closed["spliced"]), (&"done".into(), &true.into()), "{closed}");
 }
