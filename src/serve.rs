@@ -58,18 +58,23 @@ impl Session {
 }
 
 impl Serve {
-    /// Serves until it is to end. `started` runs as soon as clients can connect.
+    /// Binds. It comes before any file is opened to be written: a start that fails must not have emptied one, least of all
+    /// one that the process on that address is writing.
+    pub async fn bind(&self, listen: &ListenAddr) -> anyhow::Result<Server> {
+        if let Some(never) = self.accept_proxy.iter().find(|announcer| !announcer.can_reach(listen)) {
+            return Err(UsageError(format!("--accept-proxy {never} fits no peer of {listen}")).into());
+        }
+        Ok(Server::bind(listen).await?)
+    }
+
+    /// Serves until it is to end. `started` runs once it was said that clients can connect.
     pub async fn run<H: Handler>(
         self,
-        listen: &ListenAddr,
+        server: Server,
         handler: H,
         session: &Session,
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
-        if let Some(never) = self.accept_proxy.iter().find(|announcer| !announcer.can_reach(listen)) {
-            return Err(UsageError(format!("--accept-proxy {never} fits no peer of {listen}")).into());
-        }
-        let server = Server::bind(listen).await?;
         let addr = server.addr().clone();
         let handler = Announced::new(handler, self.accept_proxy.clone(), self.proxy_header_timeout);
         let serving = async |limits: &Limits, events: &Events| server.serve(Arc::new(handler), limits, &session.shutdown, events).await;
@@ -79,12 +84,11 @@ impl Serve {
     /// The same for the datagrams of each client.
     pub async fn run_datagrams<H: DatagramHandler>(
         self,
-        listen: &ListenAddr,
+        server: DatagramServer,
         handler: H,
         session: &Session,
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
-        let server = DatagramServer::bind(listen).await?;
         let addr = server.addr().clone();
         let serving = async |limits: &Limits, events: &Events| server.serve(Arc::new(handler), limits, &session.shutdown, events).await;
         self.around(&addr, serving, session, started).await

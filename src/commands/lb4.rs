@@ -45,6 +45,7 @@ impl Lb4 {
         let dialer = self.connect.dialer()?;
         let announce = self.announce.version();
         let checks = self.balance.checks(Probe::Connect(announce));
+        let server = self.serve.bind(&self.listen).await?;
         let (relay, watching) = self.relay.start(&self.serve, session).await?;
         let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
         let relay = forward.relay.clone();
@@ -55,7 +56,7 @@ impl Lb4 {
                 session.check(&pool, &checks, &dialer);
             }
         };
-        let served = self.serve.run(&self.listen, Relayed(forward), session, started).await;
+        let served = self.serve.run(server, Relayed(forward), session, started).await;
         pool.report(&session.reporter.events());
         watching.finish(served).await
     }

@@ -75,7 +75,8 @@ impl Lb7 {
                 session.check(&pool, &checks, &dialer);
             }
         };
-        self.serve.run(&self.listen, handler, session, started).await
+        let server = self.serve.bind(&self.listen).await?;
+        self.serve.run(server, handler, session, started).await
     }
 }
 

@@ -20,6 +20,7 @@ use std::{
 use tapline::{
     addr::{Endpoint, ListenAddr},
     answer::{self, Answer, Reply, Tap},
+    datagram::DatagramServer,
     event::{By, ConnId, End, Event, Events},
     hello::{Recognised, Recogniser},
     server::{Conn, Handler},
@@ -104,20 +105,22 @@ impl Listen {
             {
                 return Err(UsageError(format!("--reply has {} bytes, and a datagram {LONGEST_DATAGRAM} at most", reply.len())).into());
             }
+            let server = DatagramServer::bind(&self.listen).await?;
             let output = self.showing.output(&session.reporter).await?;
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
-            return self.serve.run_datagrams(&self.listen, datagrams, session, |_| {}).await;
+            return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
         }
         let (terminator, made) = match self.tls.then(|| self.identity.terminator(self.hello.hello_timeout)).transpose()? {
             Some((terminator, made)) => (Some(terminator), made),
             None => (None, None),
         };
+        let server = self.serve.bind(&self.listen).await?;
         let output = self.showing.output(&session.reporter).await?;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();
         let started = |addr: &Endpoint| made.iter().for_each(|made: &Made| made.announce(addr, &events));
         // `made` owns the CA's file: it is there as long as the command runs.
-        self.serve.run(&self.listen, handler, session, started).await
+        self.serve.run(server, handler, session, started).await
     }
 }
 

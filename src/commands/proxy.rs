@@ -7,7 +7,7 @@ use crate::{
 use std::{process::ExitCode, time::Duration};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
-    datagram::DatagramRelay,
+    datagram::{DatagramRelay, DatagramServer},
     event::End,
     forward::Forward,
     pool::{Policy, Pool},
@@ -76,14 +76,16 @@ impl Proxy {
             return self.run_udp(session).await;
         }
         let pool = Pool::new(&[self.target], Policy::default()).await?;
+        let dialer = self.connect.dialer()?;
+        let server = self.serve.bind(&self.listen).await?;
         let (relay, watching) = self.relay.start(&self.serve, session).await?;
-        let forward = Forward { pool, dialer: self.connect.dialer()?, announce: self.announce.version(), relay };
+        let forward = Forward { pool, dialer, announce: self.announce.version(), relay };
         let (pool, relay) = (forward.pool.clone(), forward.relay.clone());
         let started = |_: &_| {
             pool.announce(&session.reporter.events());
             relay.announce(&session.reporter.events());
         };
-        let served = self.serve.run(&self.listen, Relayed(forward), session, started).await;
+        let served = self.serve.run(server, Relayed(forward), session, started).await;
         pool.report(&session.reporter.events());
         watching.finish(served).await
     }
@@ -98,9 +100,10 @@ impl Proxy {
             return Err(UsageError(format!("--udp listens on HOST:PORT, not on {}", self.listen)).into());
         }
         let idle = self.relay.idle_timeout.map_or(Some(UDP_IDLE), |limit| limit.0);
+        let server = DatagramServer::bind(&self.listen).await?;
         let (settings, watching) = self.relay.start(&self.serve, session).await?;
         let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps: settings.taps };
-        watching.finish(self.serve.run_datagrams(&self.listen, relay, session, |_| {}).await).await
+        watching.finish(self.serve.run_datagrams(server, relay, session, |_| {}).await).await
     }
 }
 

@@ -38,7 +38,8 @@ Examples:
 impl SniPeek {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let handler = Shown { reporter: session.reporter.clone(), limit: self.hello.hello_timeout };
-        self.serve.run(&self.listen, handler, session, |_| {}).await
+        let server = self.serve.bind(&self.listen).await?;
+        self.serve.run(server, handler, session, |_| {}).await
     }
 }
 

@@ -4,17 +4,14 @@ use crate::{
     args::{self, UsageError},
     serve::Session,
 };
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 use tapline::{
     addr::{ListenAddr, TargetSpec},
-    dial::Dialer,
     event::{By, End, Event, Phase},
     forward::Forward,
     hello::{Greeting, Name},
     peek::{self, Alert},
     pool::{Policy, Pool},
-    proxy_header::Version,
-    relay,
     route::{Rule, Table},
     server::{Conn, Handler},
 };
@@ -60,58 +57,46 @@ Examples:
 
 impl SniRoute {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let (relay, watching) = self.relay.start(&self.serve, session).await?;
-        let way = Way { dialer: self.connect.dialer()?, announce: self.announce.version(), relay };
+        let events = session.reporter.events();
         let mut rules = Vec::new();
         for rule in self.rules {
-            rules.push((rule.pattern, way.to(&rule.targets).await?));
+            rules.push((rule.pattern, Pool::new(&rule.targets, Policy::RoundRobin).await?));
         }
+        let mut pools: Vec<Pool> = rules.iter().map(|(_, pool)| pool.clone()).collect();
         let table = Table::new(rules).map_err(|error| UsageError(error.to_string()))?;
+        let (unknown_name, no_name, not_tls) = (fixed(self.unknown_name).await?, fixed(self.no_name).await?, fixed(self.not_tls).await?);
+        pools.extend([&unknown_name, &no_name, &not_tls].into_iter().flatten().cloned());
+        let (dialer, announce) = (self.connect.dialer()?, self.announce.version());
+
+        let server = self.serve.bind(&self.listen).await?;
+        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let forward = |pool| Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() };
         let router = Router {
-            table,
-            unknown_name: way.to_one(self.unknown_name).await?,
-            no_name: way.to_one(self.no_name).await?,
-            not_tls: way.to_one(self.not_tls).await?,
+            table: table.map(forward),
+            unknown_name: unknown_name.map(forward),
+            no_name: no_name.map(forward),
+            not_tls: not_tls.map(forward),
             limit: self.hello.hello_timeout,
         };
-        let all = router.table.targets().chain([&router.unknown_name, &router.no_name, &router.not_tls].into_iter().flatten());
-        let pools: Vec<Pool> = all.map(|forward| forward.pool.clone()).collect();
         let started = |_: &_| {
             for pool in &pools {
-                pool.announce(&session.reporter.events());
+                pool.announce(&events);
             }
-            way.relay.announce(&session.reporter.events());
+            relay.announce(&events);
         };
-        let served = self.serve.run(&self.listen, router, session, started).await;
+        let served = self.serve.run(server, router, session, started).await;
         for pool in &pools {
-            pool.report(&session.reporter.events());
+            pool.report(&events);
         }
         watching.finish(served).await
     }
 }
 
-/// What all forwards have in common.
-struct Way {
-    dialer: Dialer,
-    announce: Option<Version>,
-    relay: relay::Settings,
-}
-
-impl Way {
-    async fn to(&self, targets: &[TargetSpec]) -> anyhow::Result<Forward> {
-        Ok(Forward {
-            pool: Pool::new(targets, Policy::RoundRobin).await?,
-            dialer: self.dialer.clone(),
-            announce: self.announce,
-            relay: self.relay.clone(),
-        })
-    }
-
-    async fn to_one(&self, target: Option<TargetSpec>) -> anyhow::Result<Option<Forward>> {
-        match target {
-            Some(target) => self.to(&[target]).await.map(Some),
-            None => Ok(None),
-        }
+/// A pool of one, where a target is given.
+async fn fixed(target: Option<TargetSpec>) -> io::Result<Option<Pool>> {
+    match target {
+        Some(target) => Pool::new(&[target], Policy::default()).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -45,8 +45,10 @@ impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let (terminator, made) = self.tls.terminator(self.hello.hello_timeout)?;
         let pool = Pool::new(&[self.target], Policy::default()).await?;
+        let dialer = self.connect.dialer()?;
+        let server = self.serve.bind(&self.listen).await?;
         let (relay, watching) = self.relay.start(&self.serve, session).await?;
-        let forward = Forward { pool: pool.clone(), dialer: self.connect.dialer()?, announce: self.announce.version(), relay };
+        let forward = Forward { pool: pool.clone(), dialer, announce: self.announce.version(), relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
         let started = |addr: &Endpoint| {
             pool.announce(&events);
@@ -56,7 +58,7 @@ impl TlsTerminate {
             }
         };
         // `made` owns the CA's file: it is there as long as the command runs.
-        let served = self.serve.run(&self.listen, Terminated { terminator, forward }, session, started).await;
+        let served = self.serve.run(server, Terminated { terminator, forward }, session, started).await;
         pool.report(&events);
         watching.finish(served).await
     }

@@ -53,9 +53,10 @@ impl<T> Table<T> {
         self.rules.get_key_value(&Pattern::Exact(name.clone())).or_else(|| self.rules.get_key_value(&wildcard()?))
     }
 
-    /// Everything that rules lead to.
-    pub fn targets(&self) -> impl Iterator<Item = &T> {
-        self.rules.values()
+    /// The same rules, with something else that they lead to.
+    #[must_use]
+    pub fn map<U>(self, to: impl Fn(T) -> U) -> Table<U> {
+        Table { rules: self.rules.into_iter().map(|(pattern, old)| (pattern, to(old))).collect() }
     }
 }
 

@@ -232,6 +232,28 @@ fn what_cannot_start_is_one_clear_line_and_3() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_the_files_alone_that_it_would_have_written() {
+    let (_listener, taken) = listener();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kept");
+    let (taken, path) = (taken.to_string(), file.to_str().unwrap());
+    for (args, code) in [
+        (&["proxy", &taken, "builtin:echo", "--record", path][..], 3),
+        (&["lb4", &taken, "builtin:echo", "--record", path], 3),
+        (&["tls-terminate", &taken, "builtin:echo", "--record", path], 3),
+        (&["sni-route", &taken, "a.test=builtin:echo", "--record", path], 3),
+        (&["listen", &taken, "--output", path], 3),
+        (&["sni-route", "0", "a.test=1", "a.test=2", "--record", path], 2),
+        (&["proxy", "0", "builtin:echo", "--accept-proxy", "unix", "--record", path], 2),
+        (&["proxy", "0", "tls:a.test:1", "--ca", "/no/such", "--record", path], 3),
+    ] {
+        std::fs::write(&file, "a recording").unwrap();
+        assert_eq!(run(args).code, Some(code), "{args:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"a recording", "{args:?}");
+    }
+}
+
+#[test]
 fn a_client_that_never_stops_sending_is_cut_off() {
     // Refused by its first bytes; what follows is read for a moment so that it can see why, but not for ever.
     for args in [&["sni-peek", "0"][..], &["sni-route", "0", "a.test=builtin:echo"]] {
