@@ -55,7 +55,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connectio
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -89,7 +89,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connection
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -107,7 +107,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connect
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -140,7 +140,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connec
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -176,7 +176,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-co
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -213,7 +213,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections 
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
@@ -243,7 +243,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-connections 
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''

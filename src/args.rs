@@ -45,7 +45,7 @@ unix:/PATH, tls:HOST:PORT, builtin:echo|http|discard. Exit status: man tapline."
 pub const EXIT_STATUS: &str = "\
 0: done as asked. 1: the answer is no (nothing open; a connection failed under --connections). 2: wrong usage. \
 3: could not start or not be completed (address, file, name). 4: nothing happened before --for. 5: the drain was cut \
-short by --grace or a second signal. With -- COMMAND: its status, or 128 and the number of the signal that ended it.";
+short by --grace or a second signal, or what nobody had read by then was lost. With -- COMMAND: its status, or 128 and the number of the signal that ended it.";
 
 #[derive(Parser)]
 #[command(name = "tapline", version, about = ABOUT, help_template = TEMPLATE, max_term_width = 100, disable_help_subcommand = true)]
@@ -96,7 +96,8 @@ pub struct Serve {
     /// Stop after this time; exit 4 if nothing happened
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub lasting: Option<Duration>,
-    /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them
+    /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not
+    /// read on stdout is lost (exit 5)
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub grace: Duration,
     /// Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again

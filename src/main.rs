@@ -15,35 +15,33 @@ mod watching;
 use args::Cli;
 use clap::Parser;
 use report::Reporter;
+use serve::Session;
 use std::process::ExitCode;
 use tapline::shutdown::{Shutdown, Signals};
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One provider for every TLS user of the process, before anything asks for it.
     let _ = tapline::tls::provider();
-    let reporter = Reporter::start(&cli.output);
     // One event loop for this thread; serving adds one for each other CPU. Measured against one runtime whose threads
     // take tasks from each other: up to a seventh less CPU for a short connection, the same for kept ones.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return reporter.refuse(&error.into()),
+    let (runtime, built) = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => (runtime, Ok(())),
+        // Without descriptors one can still wait until it is said.
+        Err(error) => (Builder::new_current_thread().enable_time().build().expect("it takes no descriptor"), Err(error)),
     };
+    let session = Session { reporter: Reporter::start(&cli.output), shutdown: Shutdown::new() };
     let code = runtime.block_on(async {
-        let shutdown = Shutdown::new();
-        let code = match Signals::install() {
+        let outcome = match built.and_then(|()| Signals::install()) {
             Ok(signals) => {
-                let asked = shutdown.clone();
+                let asked = session.shutdown.clone();
                 tokio::spawn(async move { signals.drive(&asked).await });
-                cli.command
-                    .run(&serve::Session { reporter: reporter.clone(), shutdown: shutdown.clone() })
-                    .await
-                    .unwrap_or_else(|error| reporter.refuse(&error))
+                cli.command.run(&session).await
             }
-            Err(error) => reporter.refuse(&error.into()),
+            Err(error) => Err(error.into()),
         };
-        reporter.finish(shutdown.aborting()).await;
-        code
+        session.reporter.finish(outcome, session.hurried()).await
     });
     // Tasks that are left serve nobody; a blocked resolver thread must not hold the exit up.
     runtime.shutdown_background();

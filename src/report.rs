@@ -40,8 +40,8 @@ const QUEUE: usize = 4096;
 const PACE: Duration = Duration::from_millis(5);
 /// Bytes of results and of connections that wait to be written to one stream.
 const WAITING: usize = 4 * 1024 * 1024;
-/// How long the last lines may take to be written to a stderr that nobody reads.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the last lines may take to be written to a stderr that nobody reads, and results once everything is to end.
+pub const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Prints. Clones share the streams.
 #[derive(Clone)]
@@ -84,6 +84,8 @@ pub struct Look {
 
 enum Message {
     Event(Event),
+    /// Something for a line of its own, and not to be lost.
+    Line(String),
     /// The permit is for their number, given back when they are taken to be written.
     Bytes(Vec<u8>, Option<OwnedSemaphorePermit>),
     Last,
@@ -190,38 +192,48 @@ impl Reporter {
         self.stdout_closed.is_cancelled() || self.stderr_matters.load(Relaxed) && self.stderr_closed.is_cancelled()
     }
 
-    /// Says why the program cannot go on, with a hint where there is one; returns the exit status.
-    pub fn refuse(&self, error: &anyhow::Error) -> ExitCode {
-        let status = if error.is::<UsageError>() { exit::USAGE } else { exit::START };
-        let text = if self.style.json {
-            json(&serde_json::json!({ "event": "error", "text": format!("{error:#}"), "hint": human::hint(error) }))
-        } else {
-            human::error(error, self.style.stderr.color)
-        };
-        let _ = self.stderr.try_send(Message::Bytes(format!("{text}\n").into_bytes(), None));
-        ExitCode::from(status)
-    }
-
-    /// Waits until everything is written: results without limit, events for a moment. Where what the program is for goes to
-    /// stderr, that is waited for as well, until `hurry` completes. What was dropped is told by the thread after its last
-    /// write.
-    pub async fn finish(&self, hurry: impl Future<Output = ()>) {
-        let patience = async {
-            if self.stderr_matters.load(Relaxed) {
-                hurry.await;
+    /// Says why the program could not go on, if so, with a hint where there is one, and waits until everything is written:
+    /// events for a moment; results, or the bytes on stderr that the program is for, until `hurried` completes. What was
+    /// dropped is told by the thread after its last write. Returns the exit status.
+    pub async fn finish(&self, outcome: anyhow::Result<ExitCode>, hurried: impl Future<Output = ()>) -> ExitCode {
+        let stderr_matters = self.stderr_matters.load(Relaxed);
+        let events = async {
+            if let Err(error) = &outcome {
+                // The thread lives as long as the program; so below.
+                let _ = self.stderr.send(Message::Line(self.error(error))).await;
             }
-            tokio::time::sleep(FAREWELL).await;
-        };
-        let last = async {
             let _ = self.stderr.send(Message::Last).await;
             self.stderr_done.cancelled().await;
         };
+        let events = async {
+            tokio::select! {
+                () = events => {}
+                () = tokio::time::sleep(FAREWELL), if !stderr_matters => {}
+            }
+        };
+        let results = async {
+            let _ = self.stdout.send(Message::Last).await;
+            self.stdout_done.cancelled().await;
+        };
         tokio::select! {
-            () = last => {}
-            () = patience => {}
+            _ = async { tokio::join!(events, results) } => {}
+            () = hurried => {}
         }
-        let _ = self.stdout.send(Message::Last).await;
-        self.stdout_done.cancelled().await;
+        let cut = !self.stdout_done.is_cancelled() || stderr_matters && !self.stderr_done.is_cancelled();
+        match outcome {
+            Err(error) if error.is::<UsageError>() => exit::USAGE.into(),
+            Err(_) => exit::START.into(),
+            Ok(_) if cut => exit::CUT.into(),
+            Ok(code) => code,
+        }
+    }
+
+    fn error(&self, error: &anyhow::Error) -> String {
+        if self.style.json {
+            json(&serde_json::json!({ "event": "error", "text": format!("{error:#}"), "hint": human::hint(error) }))
+        } else {
+            human::error(error, self.style.stderr.color)
+        }
     }
 }
 
@@ -292,16 +304,18 @@ fn write_all(
         }
         // What is there goes out in one write; a burst of events is not a burst of system calls.
         let mut text = Vec::new();
+        let line = |line: &str, text: &mut Vec<u8>| {
+            // Received bytes need not end in a newline; what has a line of its own begins one all the same.
+            if !text.last().map_or(at_line_start, |byte| *byte == b'\n') {
+                text.push(b'\n');
+            }
+            text.extend(line.bytes().chain([b'\n']));
+        };
         let mut next = Ok(first);
         loop {
             match next {
-                Ok(Message::Event(event)) => {
-                    // Received bytes need not end in a newline; an event begins a line all the same.
-                    if !text.last().map_or(at_line_start, |byte| *byte == b'\n') {
-                        text.push(b'\n');
-                    }
-                    text.extend(form(&event, style, started).bytes().chain([b'\n']));
-                }
+                Ok(Message::Event(event)) => line(&form(&event, style, started), &mut text),
+                Ok(Message::Line(told)) => line(&told, &mut text),
                 Ok(Message::Bytes(bytes, _room)) => text.extend(bytes),
                 Ok(Message::Last) => last = true,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -313,7 +327,7 @@ fn write_all(
         }
         let lost = dropped.swap(0, Relaxed);
         if lost > 0 {
-            text.extend(form(&Event::Dropped { events: lost }, style, started).bytes().chain([b'\n']));
+            line(&form(&Event::Dropped { events: lost }, style, started), &mut text);
         }
         at_line_start = text.last().map_or(at_line_start, |byte| *byte == b'\n');
         // Bars are drawn on terminals only. Anywhere else their lock would tie one stream to the other: an unread stderr
@@ -379,5 +393,37 @@ mod tests {
         let line = json("a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
         assert_eq!(line, r#""a\u001b[2J\u009b1m\u202e\u007fé""#);
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), "a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whatever_has_a_line_of_its_own_begins_one_behind_bytes_without_an_end() {
+        let look = Look { terminal: false, color: false };
+        let style = Style { json: true, quiet: false, explain: false, stderr: look, stdout: look };
+        let paper = Paper::default();
+        let closed = CancellationToken::new();
+        let (send, receive) = mpsc::channel(QUEUE);
+        let bytes = || Message::Bytes(b"open".into(), None);
+        for message in
+            [bytes(), Message::Event(Event::Drained { aborted: 0 }), bytes(), Message::Line("an error".into()), bytes(), Message::Last]
+        {
+            send.blocking_send(message).unwrap();
+        }
+        write_all(receive, Box::new(paper.clone()), style, &AtomicU64::new(7), &MultiProgress::new(), &closed);
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let lines = ["open", r#"{"event":"drained","aborted":0}"#, "open", "an error", "open", r#"{"event":"dropped","events":7}"#];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     args::{Serve, UsageError},
-    report::Reporter,
+    report::{FAREWELL, Reporter},
 };
 use anyhow::Context;
 use std::{
@@ -38,7 +38,7 @@ pub mod exit {
     pub const START: u8 = 3;
     /// Nothing happened before `--for`.
     pub const NOTHING: u8 = 4;
-    /// The drain was cut short.
+    /// The drain was cut short, or the writing of what is for a reader who does not read.
     pub const CUT: u8 = 5;
 }
 
@@ -49,6 +49,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Completes a moment after everything is to end at once: who has not read by then is not waited for.
+    pub async fn hurried(&self) {
+        self.shutdown.aborting().await;
+        tokio::time::sleep(FAREWELL).await;
+    }
+
     /// Checks every backend of a pool until the end.
     pub fn check(&self, pool: &Pool, checks: &Checks, dialer: &Dialer) {
         for backend in pool.backends() {

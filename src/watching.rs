@@ -4,6 +4,7 @@ use crate::{
     args::{Serve, UsageError},
     console::{Console, Direction, Form},
     report::Reporter,
+    serve::{Session, exit},
 };
 use anyhow::Context;
 use clap::Args;
@@ -71,13 +72,24 @@ impl Watch {
 }
 
 impl Watching {
-    /// Waits until everything that was seen is written; what could not be is an error.
-    pub async fn finish(self, code: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
-        for (tap, watcher) in self.0 {
+    /// Waits until everything that was seen is written. What `served` says comes before what could not be.
+    pub async fn finish(self, served: anyhow::Result<ExitCode>, session: &Session) -> anyhow::Result<ExitCode> {
+        for (tap, _) in &self.0 {
             tap.finish();
-            watcher.await??;
         }
-        code
+        let written = async {
+            let mut all = Ok(());
+            for (_, watcher) in self.0 {
+                // Each is waited for, also behind one that failed.
+                let written = watcher.await.map_err(Into::into).flatten();
+                all = all.and(written);
+            }
+            all
+        };
+        tokio::select! {
+            written = written => served.and_then(|code| written.map(|()| code)),
+            () = session.hurried() => served.map(|_| exit::CUT.into()),
+        }
     }
 }
 
@@ -159,4 +171,53 @@ async fn record(mut watcher: Watcher, mut sink: Sink) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Color, Output};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    };
+    use tapline::shutdown::Shutdown;
+
+    fn session() -> Session {
+        let output = Output { json: true, quiet: true, explain: false, color: Color::Never };
+        Session { reporter: Reporter::start(&output), shutdown: Shutdown::new() }
+    }
+
+    /// One that fails at once, and one that has something to write after that.
+    fn watching() -> (Watching, Arc<AtomicBool>) {
+        let ((first, _), (second, mut watcher)) = (tap(), tap());
+        let written = Arc::new(AtomicBool::new(false));
+        let wrote = written.clone();
+        let failing = tokio::spawn(async { Err(anyhow::anyhow!("the disk is full")) });
+        let writing = tokio::spawn(async move {
+            while watcher.next().await.is_some() {}
+            wrote.store(true, Relaxed);
+            Ok(())
+        });
+        (Watching(vec![(first, failing), (second, writing)]), written)
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_cuts_no_other_and_hides_no_earlier_error() {
+        let (watching, written) = watching();
+        let error = watching.finish(Ok(ExitCode::SUCCESS), &session()).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), written.load(Relaxed)), ("the disk is full", true));
+        let (watching, written) = self::watching();
+        let error = watching.finish(Err(anyhow::anyhow!("cannot run x")), &session()).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), written.load(Relaxed)), ("cannot run x", true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_ends_is_not_waited_for_after_a_second_signal() {
+        let session = session();
+        let watching = Watching(vec![(tap().0, tokio::spawn(std::future::pending()))]);
+        session.shutdown.abort("a second signal");
+        let code = watching.finish(Ok(ExitCode::SUCCESS), &session).await.unwrap();
+        assert_eq!(code, ExitCode::from(exit::CUT));
+    }
 }

@@ -58,6 +58,6 @@ impl Lb4 {
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
         pool.report(&session.reporter.events());
-        watching.finish(served).await
+        watching.finish(served, session).await
     }
 }

@@ -87,7 +87,7 @@ impl Proxy {
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
         pool.report(&session.reporter.events());
-        watching.finish(served).await
+        watching.finish(served, session).await
     }
 }
 
@@ -103,7 +103,8 @@ impl Proxy {
         let server = DatagramServer::bind(&self.listen).await?;
         let (settings, watching) = self.relay.start(&self.serve, session).await?;
         let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps: settings.taps };
-        watching.finish(self.serve.run_datagrams(server, relay, session, |_| {}).await).await
+        let served = self.serve.run_datagrams(server, relay, session, |_| {}).await;
+        watching.finish(served, session).await
     }
 }
 

@@ -79,8 +79,14 @@ impl Scan {
             };
             let Some(verdict) = verdict else { break };
             bar.inc(1);
-            if found.take(verdict, reporter).await.is_err() {
-                return Ok(ExitCode::SUCCESS);
+            tokio::select! {
+                taken = found.take(verdict, reporter) => {
+                    if taken.is_err() {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+                // Where stdout is not read, the signals end what waits for it.
+                () = session.hurried() => break,
             }
         }
         bar.finish_and_clear();

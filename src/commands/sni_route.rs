@@ -88,7 +88,7 @@ impl SniRoute {
         for pool in &pools {
             pool.report(&events);
         }
-        watching.finish(served).await
+        watching.finish(served, session).await
     }
 }
 

@@ -69,6 +69,45 @@ fn a_stderr_that_is_never_read_delays_the_end_by_a_moment_only() {
 }
 
 #[test]
+fn the_reason_for_the_exit_status_is_not_among_what_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Opened for both, it does not wait for the other end.
+    let reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut command = program();
+    command.args(["--json", "proxy", "0", "builtin:echo", "--connections", "2000", "--record"]).arg(&pipe);
+    let (mut child, mut stderr, addr) = listening(&mut command);
+    drop(reader);
+    for _ in 0..2000 {
+        assert_eq!(ask(addr, b"hello"), b"hello");
+    }
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(text.contains("\"event\":\"dropped\""), "the pipe was large enough");
+    assert!(text.lines().any(|line| line.starts_with("{\"event\":\"error\"")), "{}", &text[text.len() - 500..]);
+}
+
+#[test]
+fn an_unread_stdout_does_not_outlast_a_second_signal() {
+    let (mut child, mut stderr, addr) = listening(program().args(["--json", "listen", "0", "--output", "-"]));
+    // More than a pipe holds, less than waits to be written: the connection ends, and its bytes are still here.
+    assert_eq!(ask(addr, &pattern(3_000_000)), b"");
+    let mut line = String::new();
+    while !line.contains("\"event\":\"closed\"") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+    stderr.read_to_string(&mut line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
 fn a_stderr_that_is_gone_does_not_end_the_service() {
     let (mut child, stderr, addr) = listening(program().args(["--json", "proxy", "0", "builtin:echo", "--connections", "20"]));
     drop(stderr);
