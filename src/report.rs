@@ -4,10 +4,13 @@
 //! Rules of the output: lower-case first letters and no full stops; `tapline:` before errors; untrusted text is escaped
 //! before a terminal can see it; events may be dropped (and are counted), results and received bytes may not.
 
+mod escape;
 mod human;
 mod table;
+mod writer;
 
-pub use human::{safe, span};
+pub use escape::{json, safe};
+pub use human::span;
 pub use table::{table, text};
 
 use crate::{
@@ -17,27 +20,19 @@ use crate::{
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tapline::event::{Event, Events, Sink};
-use tokio::sync::{
-    OwnedSemaphorePermit, Semaphore,
-    mpsc::{self, error::TryRecvError},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use writer::{Message, writer};
 
-/// Lines that wait to be written. A terminal takes them as fast as they come; who does not read gets no more.
-const QUEUE: usize = 4096;
-/// The least time from one write to the next. A line after a silence goes out at once; of many in a row, each that woke
-/// the writing thread would cost the traffic on the same CPU more than its connection does.
-const PACE: Duration = Duration::from_millis(5);
 /// Bytes of results and of connections that wait to be written to one stream.
 const WAITING: usize = 4 * 1024 * 1024;
 /// How long the last lines may take to be written to a stderr that nobody reads, and results once everything is to end.
@@ -80,15 +75,6 @@ pub struct Look {
     pub terminal: bool,
     /// It gets colour.
     pub color: bool,
-}
-
-enum Message {
-    Event(Event),
-    /// Something for a line of its own, and not to be lost.
-    Line(String),
-    /// The permit is for their number, given back when they are taken to be written.
-    Bytes(Vec<u8>, Option<OwnedSemaphorePermit>),
-    Last,
 }
 
 /// A result for stdout: JSON by its fields, a line for people.
@@ -263,167 +249,5 @@ fn colored(color: Color, terminal: bool) -> bool {
         Color::Auto => {
             terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::env::var("TERM").as_deref() != Ok("dumb")
         }
-    }
-}
-
-type Stream = Box<dyn Write + Send>;
-
-/// Starts the thread of a stream; the token tells that it has written its last message.
-fn writer(
-    stream: Stream,
-    style: Style,
-    dropped: Arc<AtomicU64>,
-    bars: MultiProgress,
-    closed: CancellationToken,
-) -> (mpsc::Sender<Message>, CancellationToken) {
-    let (send, receive) = mpsc::channel(QUEUE);
-    let done = CancellationToken::new();
-    let written = done.clone().drop_guard();
-    std::thread::spawn(move || {
-        let _written = written;
-        write_all(receive, stream, style, &dropped, &bars, &closed);
-    });
-    (send, done)
-}
-
-fn write_all(
-    mut receive: mpsc::Receiver<Message>,
-    mut stream: Stream,
-    style: Style,
-    dropped: &AtomicU64,
-    bars: &MultiProgress,
-    closed: &CancellationToken,
-) {
-    let started = Instant::now();
-    let (mut last, mut at_line_start, mut written_at) = (false, true, None::<Instant>);
-    while !last {
-        let Some(first) = receive.blocking_recv() else { return };
-        if let (Message::Event(_), Some(rest)) = (&first, written_at.and_then(|at| PACE.checked_sub(at.elapsed()))) {
-            #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
-            std::thread::sleep(rest);
-        }
-        // What is there goes out in one write; a burst of events is not a burst of system calls.
-        let mut text = Vec::new();
-        let line = |line: &str, text: &mut Vec<u8>| {
-            // Received bytes need not end in a newline; what has a line of its own begins one all the same.
-            if !text.last().map_or(at_line_start, |byte| *byte == b'\n') {
-                text.push(b'\n');
-            }
-            text.extend(line.bytes().chain([b'\n']));
-        };
-        let mut next = Ok(first);
-        loop {
-            match next {
-                Ok(Message::Event(event)) => line(&form(&event, style, started), &mut text),
-                Ok(Message::Line(told)) => line(&told, &mut text),
-                Ok(Message::Bytes(bytes, _room)) => text.extend(bytes),
-                Ok(Message::Last) => last = true,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
-            if last || text.len() > 64 * 1024 {
-                break;
-            }
-            next = receive.try_recv();
-        }
-        let lost = dropped.swap(0, Relaxed);
-        if lost > 0 {
-            line(&form(&Event::Dropped { events: lost }, style, started), &mut text);
-        }
-        at_line_start = text.last().map_or(at_line_start, |byte| *byte == b'\n');
-        // Bars are drawn on terminals only. Anywhere else their lock would tie one stream to the other: an unread stderr
-        // would hold the results up.
-        if closed.is_cancelled() {
-            continue;
-        }
-        let written = if style.stderr.terminal { bars.suspend(|| put(&mut stream, &text)) } else { put(&mut stream, &text) };
-        written_at = Some(Instant::now());
-        if written.is_err() {
-            // Nobody reads any more. The queue is emptied all the same, so that nobody waits for it.
-            closed.cancel();
-        }
-    }
-}
-
-/// Writes everything, also to a stream that another program has set to non-blocking.
-fn put(stream: &mut Stream, mut text: &[u8]) -> io::Result<()> {
-    while !text.is_empty() {
-        match stream.write(text) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => text = &text[n..],
-            #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    stream.flush()
-}
-
-fn form(event: &Event, style: Style, started: Instant) -> String {
-    if style.json { json(event) } else { human::event(event, style, started) }
-}
-
-/// One line of JSON. What could steer a terminal is escaped there too: inside of strings `\u` says the same.
-pub fn json(value: &(impl Serialize + ?Sized)) -> String {
-    let line = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"event\":\"error\",\"text\":\"{error}\"}}"));
-    if line.is_ascii() && !line.contains('\u{7f}') {
-        return line;
-    }
-    let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
-        if human::steers_terminal(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_never_holds_what_steers_a_terminal() {
-        let line = json("a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
-        assert_eq!(line, r#""a\u001b[2J\u009b1m\u202e\u007fé""#);
-        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), "a\u{1b}[2J\u{9b}1m\u{202e}\u{7f}é");
-    }
-
-    #[derive(Clone, Default)]
-    struct Paper(Arc<std::sync::Mutex<Vec<u8>>>);
-
-    impl Write for Paper {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn whatever_has_a_line_of_its_own_begins_one_behind_bytes_without_an_end() {
-        let look = Look { terminal: false, color: false };
-        let style = Style { json: true, quiet: false, explain: false, stderr: look, stdout: look };
-        let paper = Paper::default();
-        let closed = CancellationToken::new();
-        let (send, receive) = mpsc::channel(QUEUE);
-        let bytes = || Message::Bytes(b"open".into(), None);
-        for message in
-            [bytes(), Message::Event(Event::Drained { aborted: 0 }), bytes(), Message::Line("an error".into()), bytes(), Message::Last]
-        {
-            send.blocking_send(message).unwrap();
-        }
-        write_all(receive, Box::new(paper.clone()), style, &AtomicU64::new(7), &MultiProgress::new(), &closed);
-        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-        let lines = ["open", r#"{"event":"drained","aborted":0}"#, "open", "an error", "open", r#"{"event":"dropped","events":7}"#];
-        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
     }
 }

@@ -1,13 +1,15 @@
 //! Events and errors as lines for people.
 
-use super::Style;
+#[cfg(test)]
+mod tests;
+
+use super::{Style, escape::safe};
 use anstyle::{AnsiColor, Style as Paint};
 use std::{
     fmt::Write,
     time::{Duration, Instant},
 };
 use tapline::{
-    addr::Endpoint,
     announced::Told,
     event::{By, End, Event, Phase},
     fault::{Kind, Strike},
@@ -44,42 +46,82 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
     style.json || style.explain || !step
 }
 
+/// A line, of which one part may have a colour. All of it is plain text, from wherever it comes: it is escaped once, when
+/// the line is put together.
+struct Line {
+    before: String,
+    painted: Option<(Paint, String)>,
+    after: String,
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self { before: text, painted: None, after: String::new() }
+    }
+}
+
+impl Line {
+    fn painted(before: impl Into<String>, paint: Paint, text: impl Into<String>, after: impl Into<String>) -> Self {
+        Self { before: before.into(), painted: Some((paint, text.into())), after: after.into() }
+    }
+
+    fn put_together(&self, color: bool) -> String {
+        let part = self.painted.as_ref().map_or(String::new(), |(with, text)| paint(color, *with, &safe(text)));
+        format!("{}{part}{}", safe(&self.before), safe(&self.after))
+    }
+}
+
+fn paint(color: bool, paint: Paint, text: &str) -> String {
+    if color { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
+}
+
 /// An event as a line, without its end.
 pub fn event(event: &Event, style: Style, started: Instant) -> String {
-    let paint = |paint: Paint, text: &str| if style.stderr.color { format!("{paint}{text}{paint:#}") } else { text.to_owned() };
-    let line = match event {
+    let mut line = line(event).put_together(style.stderr.color);
+    if let Event::Certificate { try_with, .. } = event {
+        // On a line of its own, to be copied.
+        line += &format!("\ntry: {}", safe(try_with));
+    }
+    if style.explain {
+        let since = format!("+{:.3}s", started.elapsed().as_secs_f64());
+        line = format!("{} {line}", paint(style.stderr.color, DIM, &format!("{since:>9}")));
+    }
+    line
+}
+
+fn line(event: &Event) -> Line {
+    let text = match event {
         Event::Listening { addr } => format!("listening on {addr}"),
         Event::Builtin { target, addr } => format!("{target} listens on {addr}"),
-        Event::Certificate { names, ca, try_with } => {
-            format!("made a certificate for {}; its CA is in {ca}\ntry: {try_with}", names.join(", "))
-        }
+        Event::Certificate { names, ca, .. } => format!("made a certificate for {}; its CA is in {ca}", names.join(", ")),
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
         Event::Announced(told) => announced(told),
         Event::Routed { id, name, rule, target } => {
-            let name = name.as_deref().map_or("no name".into(), |name| format!("name {}", safe(name)));
-            format!("{id} {name}: rule {} -> {}", safe(rule), target.as_deref().unwrap_or("refused"))
+            let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
+            format!("{id} {name}: rule {rule} -> {}", target.as_deref().unwrap_or("refused"))
         }
         Event::Handshake { id, name, version, cipher, resumed } => {
-            let name = name.as_deref().map_or("no name".into(), |name| format!("name {}", safe(name)));
+            let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
             format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
         }
         Event::Recognised { id, what } => format!("{id} {}", recognised(what)),
-        Event::Saved { id, path } => format!("{id} goes to {}", safe(path)),
-        Event::DialFailed { id, target, why, .. } => format!("{id} {}", paint(BAD, &format!("cannot connect to {target}: {why}"))),
+        Event::Saved { id, path } => format!("{id} goes to {path}"),
+        Event::DialFailed { id, target, why, .. } => {
+            return Line::painted(format!("{id} "), BAD, format!("cannot connect to {target}: {why}"), "");
+        }
         Event::Dialed { id, target, addr, elapsed } => {
             let at = if addr.to_string() == **target { String::new() } else { format!(" at {addr}") };
             format!("{id} connected to {target}{at} in {}", span(*elapsed))
         }
         Event::Request { id, target, method, path, status, retries, why, elapsed } => {
-            let status = paint(if *status >= 500 { BAD } else { GOOD }, &status.to_string());
-            let mut line = format!("{id} {} {} {status} {} {}", safe(method), safe(path), target.as_deref().unwrap_or("-"), span(*elapsed));
+            let mut after = format!(" {} {}", target.as_deref().unwrap_or("-"), span(*elapsed));
             if *retries > 0 {
-                let _ = write!(line, " retries={retries}");
+                let _ = write!(after, " retries={retries}");
             }
             if let Some(why) = why {
-                let _ = write!(line, " ({})", safe(why));
+                let _ = write!(after, " ({why})");
             }
-            line
+            return Line::painted(format!("{id} {method} {path} "), if *status >= 500 { BAD } else { GOOD }, status.to_string(), after);
         }
         Event::Faults { seed, up, down, reset_percent: reset } => {
             let lanes = [("up", up), ("down", down)].into_iter().filter(|(_, lane)| !lane.is_empty());
@@ -90,48 +132,51 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
         Event::Fault { id, fault, direction, after } => {
             format!("{id} {}", Strike { fault: *fault, direction: *direction, after: *after })
         }
-        Event::Closed { id, peer, client, target, end: ended, received, sent, spliced, elapsed } => {
+        Event::Closed { id, peer, client, target, end, received, sent, spliced, elapsed } => {
             let via = if client == peer { String::new() } else { format!(" via {peer}") };
             let to = target.as_deref().map_or(String::new(), |target| format!(" -> {target}"));
+            let before = format!("{id} {client}{via}{to}: ");
             let spliced = if *spliced { ", spliced" } else { "" };
-            let cause = if ended.failed { paint(BAD, &failure(ended)) } else { success(ended) };
-            format!("{id} {}{via}{to}: {cause}, {} in, {} out, {}{spliced}", end(client), bytes(*received), bytes(*sent), span(*elapsed))
+            let after = format!(", {} in, {} out, {}{spliced}", bytes(*received), bytes(*sent), span(*elapsed));
+            if end.failed {
+                return Line::painted(before, BAD, failure(end), after);
+            }
+            format!("{before}{}{after}", success(end))
         }
         Event::Target { target, connections, failed, received, sent } => {
             format!("{target}: {connections} connections, {failed} failed, {} from it, {} to it", bytes(*received), bytes(*sent))
         }
-        Event::Health { target, up: true, why } => format!("{target} is {}: {}", paint(GOOD, "up"), safe(why)),
-        Event::Health { target, up: false, why } => format!("{target} is {}: {}", paint(BAD, "down"), safe(why)),
+        Event::Health { target, up, why } => {
+            let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
+            return Line::painted(format!("{target} is "), paint, state, format!(": {why}"));
+        }
         Event::AcceptFailed { why, retry_in } => format!("cannot accept a connection: {why}; trying again in {}", span(*retry_in)),
         Event::Draining { open, grace } => format!("draining: {open} open, at most {} more; again to end them now", span(*grace)),
         Event::Drained { aborted: 0 } => "drained".into(),
-        Event::Drained { aborted } => paint(BAD, &format!("drained, {aborted} cut short")),
+        Event::Drained { aborted } => return Line::painted("", BAD, format!("drained, {aborted} cut short"), ""),
         Event::Lost { id, datagrams, why } => {
             let whose = id.map_or(String::new(), |id| format!("{id} "));
             format!("{whose}{datagrams} datagrams not passed on: {why}")
         }
         Event::Dropped { events } => format!("({events} lines not shown: they came faster than they were read)"),
-        Event::Note { text } => format!("note: {}", safe(text)),
+        Event::Note { text } => format!("note: {text}"),
         other => format!("{other:?}"),
     };
-    if style.explain {
-        return format!("{} {line}", paint(DIM, &format!("{:>9}", format!("+{:.3}s", started.elapsed().as_secs_f64()))));
-    }
-    line
+    text.into()
 }
 
 fn recognised(what: &Recognised) -> String {
     let Recognised { protocol, name, alpn, method, path, version, malformed } = what;
     let mut facts = Vec::new();
     if let (Some(method), Some(path)) = (method, path) {
-        facts.push(format!("{} {}", safe(method), safe(path)));
+        facts.push(format!("{method} {path}"));
     }
-    facts.extend(version.as_deref().map(safe));
-    facts.extend(name.as_deref().map(|name| format!("{} {}", if *protocol == Protocol::Http { "host" } else { "name" }, safe(name))));
+    facts.extend(version.clone());
+    facts.extend(name.as_deref().map(|name| format!("{} {name}", if *protocol == Protocol::Http { "host" } else { "name" })));
     if !alpn.is_empty() {
-        facts.push(format!("ALPN {}", safe(&alpn.join(","))));
+        facts.push(format!("ALPN {}", alpn.join(",")));
     }
-    facts.extend(malformed.as_deref().map(|what| format!("malformed: {}", safe(what))));
+    facts.extend(malformed.as_deref().map(|what| format!("malformed: {what}")));
     match (protocol, facts.is_empty()) {
         (Protocol::Unknown, _) => "looks like no protocol that is known".into(),
         (_, true) => format!("looks like {protocol}"),
@@ -142,16 +187,11 @@ fn recognised(what: &Recognised) -> String {
 fn announced(Told { id, version, command, source, destination, .. }: &Told) -> String {
     match (source, destination, command) {
         (Some(source), Some(destination), _) => {
-            format!("{id} PROXY {version} header: client {}, connected to {}", end(source), end(destination))
+            format!("{id} PROXY {version} header: client {source}, connected to {destination}")
         }
         (.., Command::Local) => format!("{id} PROXY {version} header: LOCAL, the proxy's own connection"),
         _ => format!("{id} PROXY {version} header: client unknown"),
     }
-}
-
-/// One end of a connection; the path of a Unix socket may come from outside.
-fn end(endpoint: &Endpoint) -> String {
-    safe(&endpoint.to_string())
 }
 
 fn phase(phase: Phase) -> &'static str {
@@ -195,19 +235,18 @@ fn who(by: By) -> &'static str {
 }
 
 fn success(end: &End) -> String {
-    if end.by == By::Rule { safe(&end.why) } else { format!("{} by {}", safe(&end.why), who(end.by)) }
+    if end.by == By::Rule { end.why.to_string() } else { format!("{} by {}", end.why, who(end.by)) }
 }
 
 fn failure(end: &End) -> String {
     let flag = if end.by == By::Timeout { flag(end.during) } else { "" };
-    format!("failed by {} during {}: {}{flag}", who(end.by), phase(end.during), safe(&end.why))
+    format!("failed by {} during {}: {}{flag}", who(end.by), phase(end.during), end.why)
 }
 
 /// An error that ends the program, and what to do about it where that is known.
 pub fn error(error: &anyhow::Error, color: bool) -> String {
     // The library's errors carry their cause in their own text; a context adds only what it says itself.
-    let (on, off) = if color { (format!("{BAD}"), format!("{BAD:#}")) } else { (String::new(), String::new()) };
-    let mut text = format!("{on}tapline:{off} {}", safe(&chain(error)));
+    let mut text = format!("{} {}", paint(color, BAD, "tapline:"), safe(&chain(error)));
     if let Some(hint) = hint(error) {
         let _ = write!(text, "\nhint: {hint}");
     }
@@ -237,25 +276,6 @@ pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-/// Text that cannot steer a terminal: control characters, and marks that reorder or hide text, are shown as `\u{..}`.
-pub fn safe(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers_terminal(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// C0 and C1 controls, DEL, bidirectional marks and invisible characters.
-pub fn steers_terminal(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 /// A number of bytes in at most four digits: `999 B`, `1.2 MiB`.
 pub fn bytes(count: u64) -> String {
     if count < 1024 {
@@ -283,32 +303,5 @@ pub fn span(time: Duration) -> String {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 600.0 => format!("{s:.0} s"),
         s => format!("{:.0} min", s / 60.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn untrusted_text_cannot_steer_a_terminal() {
-        assert_eq!(safe("a\u{1b}[31m\nb\u{202e}\u{9b}é"), "a\\u{1b}[31m\\nb\\u{202e}\\u{9b}é");
-    }
-
-    #[test]
-    fn sizes_and_times_are_short() {
-        let sizes = [0, 999, 1023, 1024, 10_240, 1_048_576, 5 << 30];
-        assert_eq!(sizes.map(bytes), ["0 B", "999 B", "1023 B", "1.0 KiB", "10 KiB", "1.0 MiB", "5.0 GiB"]);
-        let times = [1, 999, 1_200, 12_000, 1_500_000, 31_000_000, 900_000_000];
-        assert_eq!(times.map(|us| span(Duration::from_micros(us))), ["1 us", "999 us", "1.2 ms", "12 ms", "1.5 s", "31 s", "15 min"]);
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let inner = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-        let text = inner.to_string();
-        let error = anyhow::Error::new(BindError { addr: "80".parse().unwrap(), error: inner });
-        assert_eq!(chain(&error), format!("cannot listen on 127.0.0.1:80: {text}"));
-        assert!(hint(&error).unwrap().contains("port 0"));
     }
 }

@@ -1,0 +1,124 @@
+use super::{super::Look, *};
+use std::sync::Arc;
+use tapline::{
+    addr::Endpoint,
+    event::ConnId,
+    fault::{Direction, Lane},
+    proxy_header::{Transport, Version},
+};
+
+#[test]
+fn sizes_and_times_are_short() {
+    let sizes = [0, 999, 1023, 1024, 10_240, 1_048_576, 5 << 30];
+    assert_eq!(sizes.map(bytes), ["0 B", "999 B", "1023 B", "1.0 KiB", "10 KiB", "1.0 MiB", "5.0 GiB"]);
+    let times = [1, 999, 1_200, 12_000, 1_500_000, 31_000_000, 900_000_000];
+    assert_eq!(times.map(|us| span(Duration::from_micros(us))), ["1 us", "999 us", "1.2 ms", "12 ms", "1.5 s", "31 s", "15 min"]);
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let inner = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    let text = inner.to_string();
+    let error = anyhow::Error::new(BindError { addr: "80".parse().unwrap(), error: inner });
+    assert_eq!(chain(&error), format!("cannot listen on 127.0.0.1:80: {text}"));
+    assert!(hint(&error).unwrap().contains("port 0"));
+}
+
+/// Every event, with the same text wherever it has any.
+fn every_event(text: &str) -> Vec<Event> {
+    let (id, name, why, target) = (ConnId(1), text.to_owned(), text.to_owned(), text.to_owned());
+    let (some, shared, time) = (Some(text.to_owned()), Arc::<str>::from(text), Duration::from_secs(1));
+    let addr = Endpoint::Unix(Some(text.into()));
+    let header = Told {
+        id,
+        version: Version::V2,
+        command: Command::Proxy,
+        transport: Transport::Stream,
+        source: Some(addr.clone()),
+        destination: Some(addr.clone()),
+        authority: some.clone(),
+        alpn: some.clone(),
+        unique_id: some.clone(),
+        netns: some.clone(),
+        tls: None,
+    };
+    let what = Recognised {
+        protocol: Protocol::Http,
+        name: some.clone(),
+        alpn: vec![name.clone()],
+        method: some.clone(),
+        path: some.clone(),
+        version: some.clone(),
+        malformed: some.clone(),
+    };
+    let end = |by, failed| Event::Closed {
+        id,
+        peer: addr.clone(),
+        client: Endpoint::Unix(Some(format!("{text}/client").into())),
+        target: Some(shared.clone()),
+        end: End { by, during: Phase::Relay, why: text.to_owned().into(), failed },
+        received: 1,
+        sent: 1,
+        spliced: true,
+        elapsed: time,
+    };
+    let asked = |status| Event::Request {
+        id,
+        target: some.clone(),
+        method: name.clone(),
+        path: name.clone(),
+        status,
+        retries: 1,
+        why: some.clone(),
+        elapsed: time,
+    };
+    let lane = Lane { stall_after: Some(1), ..Lane::default() };
+    vec![
+        Event::Listening { addr: addr.clone() },
+        Event::Builtin { target: target.clone(), addr: addr.clone() },
+        Event::Certificate { names: vec![name.clone()], ca: name.clone(), try_with: name.clone() },
+        Event::Opened { id, peer: addr.clone() },
+        Event::Announced(Box::new(header)),
+        Event::Routed { id, name: some.clone(), rule: name.clone(), target: some.clone() },
+        Event::Handshake { id, name: some.clone(), version: name.clone(), cipher: name.clone(), resumed: true },
+        Event::Recognised { id, what },
+        Event::Saved { id, path: name.clone() },
+        Event::DialFailed { id, target: shared.clone(), why: why.clone(), next: true },
+        Event::Dialed { id, target: shared.clone(), addr: addr.clone(), elapsed: time },
+        asked(200),
+        asked(502),
+        Event::Faults { seed: 1, up: lane.clone(), down: lane, reset_percent: None },
+        Event::Fault { id, fault: Kind::Stall, direction: Direction::Up, after: 1 },
+        end(By::Client, true),
+        end(By::Client, false),
+        end(By::Rule, false),
+        Event::Target { target: shared.clone(), connections: 1, failed: 1, received: 1, sent: 1 },
+        Event::Health { target: target.clone(), up: true, why: why.clone() },
+        Event::Health { target, up: false, why: why.clone() },
+        Event::AcceptFailed { why: why.clone(), retry_in: time },
+        Event::Draining { open: 1, grace: time },
+        Event::Drained { aborted: 1 },
+        Event::Lost { id: Some(id), datagrams: 1, why },
+        Event::Dropped { events: 1 },
+        Event::Note { text: name },
+    ]
+}
+
+#[test]
+fn no_event_takes_untrusted_text_to_a_terminal_as_it_is() {
+    let look = |color| Look { terminal: true, color };
+    let style = |color| Style { json: false, quiet: false, explain: true, stderr: look(color), stdout: look(color) };
+    let hostile = "a\u{1b}]0;b\u{7}\u{9b}1m\u{202e}\n";
+    for event in every_event(hostile) {
+        let line = super::event(&event, style(false), Instant::now());
+        let line = line.replace("\ntry: ", "");
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");
+    }
+    // With colour there is nothing else than colour.
+    for event in every_event(hostile) {
+        let line = super::event(&event, style(true), Instant::now()).replace("\ntry: ", "");
+        let plain =
+            [DIM, BAD, GOOD].iter().fold(line, |line, paint| line.replace(&paint.to_string(), "").replace(&format!("{paint:#}"), ""));
+        assert!(!plain.contains(char::is_control), "{plain:?}");
+    }
+}
