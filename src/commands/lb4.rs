@@ -57,7 +57,7 @@ impl Lb4 {
             }
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
-        pool.report(&session.reporter.events());
+        Pool::report(&[pool], &session.reporter.events());
         watching.finish(served, session).await
     }
 }

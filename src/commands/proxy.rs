@@ -86,7 +86,7 @@ impl Proxy {
             relay.announce(&session.reporter.events());
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
-        pool.report(&session.reporter.events());
+        Pool::report(&[pool], &session.reporter.events());
         watching.finish(served, session).await
     }
 }

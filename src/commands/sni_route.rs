@@ -85,9 +85,7 @@ impl SniRoute {
             relay.announce(&events);
         };
         let served = self.serve.run(server, router, session, started).await;
-        for pool in &pools {
-            pool.report(&events);
-        }
+        Pool::report(&pools, &events);
         watching.finish(served, session).await
     }
 }

@@ -59,7 +59,7 @@ impl TlsTerminate {
         };
         // `made` owns the CA's file: it is there as long as the command runs.
         let served = self.serve.run(server, Terminated { terminator, forward }, session, started).await;
-        pool.report(&events);
+        Pool::report(&[pool], &events);
         watching.finish(served, session).await
     }
 }

@@ -181,13 +181,20 @@ impl Pool {
         }
     }
 
-    /// Says what each target that was asked has come to.
-    pub fn report(&self, events: &Events) {
-        for backend in self.backends() {
+    /// Says what each target that was asked has come to: once for each name, in however many pools it is.
+    pub fn report(pools: &[Self], events: &Events) {
+        let mut totals: Vec<(&Arc<str>, [u64; 4])> = Vec::new();
+        for backend in pools.iter().flat_map(Self::backends) {
             let Totals { connections, failed, received, sent } = &backend.totals;
-            let [connections, failed, received, sent] = [connections, failed, received, sent].map(|count| count.load(Relaxed));
+            let counts = [connections, failed, received, sent].map(|count| count.load(Relaxed));
+            match totals.iter_mut().find(|(name, _)| **name == backend.label) {
+                Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
+                None => totals.push((&backend.label, counts)),
+            }
+        }
+        for (target, [connections, failed, received, sent]) in totals {
             if connections + failed > 0 {
-                events.emit(Event::Target { target: backend.label.clone(), connections, failed, received, sent });
+                events.emit(Event::Target { target: target.clone(), connections, failed, received, sent });
             }
         }
     }

@@ -229,3 +229,17 @@ fn a_hello_that_goes_to_a_tls_target_arrives_within_the_outer_session() {
     client.write_all(&sent).unwrap();
     assert_eq!(read_n(&mut client, 8), b"the same");
 }
+
+#[test]
+fn a_target_of_several_rules_is_summed_up_in_one_line() {
+    let to = naming("both");
+    let mut tapline = route(&[format!("a.test={to}"), format!("*.b.test={to}"), "c.test=builtin:echo".into()]);
+    for name in ["a.test", "x.b.test", "y.b.test"] {
+        assert_eq!(hear(tapline.addr(), name), "both");
+        tapline.closed();
+    }
+    tapline.stop();
+    let told: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "target").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["target"], &told[0]["connections"]), (&to.to_string().into(), &3.into()));
+}
