@@ -41,7 +41,7 @@ complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb4" -d 'Balance TC
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb7" -d 'Balance HTTP/1.1 requests over backends'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "scan" -d 'Find open, closed and filtered ports'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "demo" -d 'See the main job done in a few seconds'
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Write the bytes there as they are, "-" for stdout, instead of showing them' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Write the bytes there as they are, "-" for stdout (no terminal), instead of showing them' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l save -d 'Write each connection to a file of its own in DIR, which is made if need be, instead of showing the bytes. Named NUMBER-ADDRESS-PORT.bin, with another number where that exists: nothing is overwritten. None for one that sends nothing' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l reply -d 'Send this once, as soon as the client\'s first bytes (or its end) have come, then end this side and read on. A file is @FILE, /PATH, ./PATH or ../PATH; anything else is text, with \\r \\n \\t \\0 \\e \\xHH and \\\\' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l greet -d 'Send this as soon as a client is connected, as SSH and SMTP servers do, and go on; written as for --reply' -r
@@ -53,8 +53,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hello-timeout
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -64,7 +64,7 @@ never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hex -d 'Show bytes as `hexdump -C` does, in both directions. Each read begins with a line: connection, `>` (received) or `<` (sent), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l discard -d 'Show and keep nothing, as fast as possible'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l echo -d 'Send back what arrives'
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l udp -d 'Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and --reply answer each datagram. What comes faster than it is shown is lost, and counted'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l udp -d 'Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and --reply answer each datagram. What comes faster than it is shown is lost, and counted, as are the datagrams of more sessions than --max-connections'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l tls -d 'Speak TLS: what is shown, kept and answered is the plaintext. The flags below belong to it'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -s q -l quiet -d 'Only results and errors'
@@ -72,7 +72,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l explain -d 'S
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l bind-source -d 'The address of this machine that connections to targets come from' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
 v2\t''"
@@ -87,15 +87,15 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l seed -d 'Repea
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l udp -d 'Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or when the target\'s port is unreachable'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l udp -d 'Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or when the target\'s port is unreachable. The datagrams of more sessions than --max-connections are lost'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l json -d 'JSON Lines on both streams, with stable keys'
@@ -105,8 +105,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s h -l help -d '
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -123,7 +123,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bind-source -d 'The address of this machine that connections to targets come from' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
 v2\t''"
@@ -138,8 +138,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l seed -d 'R
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -159,7 +159,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handsh
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l bind-source -d 'The address of this machine that connections to targets come from' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
 v2\t''"
@@ -174,8 +174,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l seed -
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -196,7 +196,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rise -d 'Good ch
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l bind-source -d 'The address of this machine that connections to targets come from' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
 v2\t''"
@@ -211,8 +211,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l seed -d 'Repeat 
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -235,14 +235,14 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l fall -d 'Failed 
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l bind-source -d 'The address of this machine that connections to targets come from' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l response-timeout -d 'From the end of a request to the head of the backend\'s answer' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l idle-timeout -d 'For a client that neither asks nor reads, and a body that does not go on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l idle-timeout -d 'For a client that neither asks nor reads, and a body that does not go on ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Stop after N connections; exit 1 if one of them failed' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop after this time; exit 4 if nothing happened' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop after this time; exit 4 if nothing, or fewer than --connections, had come' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
@@ -262,7 +262,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand scan" -l retries -d 'Ask
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand scan" -l all -d 'Also show ports that are closed or filtered'
+complete -c tapline -n "__fish_tapline_using_subcommand scan" -l all -d 'Also show ports that are closed, filtered or could not be asked'
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -l explain -d 'Say each step of each connection'

@@ -44,7 +44,7 @@ unix:/PATH, tls:HOST:PORT, builtin:echo|http|discard. Exit status: man tapline."
 #[cfg(test)]
 pub const EXIT_STATUS: &str = "\
 0: done as asked. 1: the answer is no (nothing open; a connection failed under --connections). 2: wrong usage. \
-3: could not start or not be completed (address, file, name). 4: nothing happened before --for. 5: the drain was cut \
+3: could not start or not be completed (address, file, name). 4: nothing, or fewer than --connections, had come before --for. 5: the drain was cut \
 short by --grace or a second signal, or what nobody had read by then was lost. With -- COMMAND: its status, or 128 and the number of the signal that ended it.";
 
 #[derive(Parser)]
@@ -90,10 +90,11 @@ pub struct Serve {
     /// Threads that connections are served on [default: one for each CPU]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Stop after N connections; exit 1 if one of them failed
+    /// Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that
+    /// ends, with its status
     #[arg(long, value_name = "N")]
     pub connections: Option<NonZeroU64>,
-    /// Stop after this time; exit 4 if nothing happened
+    /// Stop after this time; exit 4 if nothing, or fewer than --connections, had come
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub lasting: Option<Duration>,
     /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not
@@ -126,7 +127,8 @@ pub struct Connect {
     /// The address of this machine that connections to targets come from
     #[arg(long, value_name = "IP")]
     pub bind_source: Option<IpAddr>,
-    /// Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection
+    /// Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the
+    /// connection. Whole seconds, at most 32767
     #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
     pub keepalive: Option<Duration>,
     /// Certificates (PEM) that tls: targets must lead to [default: Mozilla's roots]
@@ -286,10 +288,16 @@ pub struct Tls {
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(pub Option<Duration>);
 
-/// A time above zero, such as 500ms, 5s, 10m or 1h30m.
+/// 10 years: beyond that a deadline may be one that no clock can show.
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// A time above zero and up to 10 years, such as 500ms, 5s, 10m or 1h30m.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 500ms, 5s or 10m"))?;
-    if time.is_zero() { Err("a time above zero is needed".into()) } else { Ok(time) }
+    match humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 500ms, 5s or 10m"))? {
+        time if time.is_zero() => Err("a time above zero is needed".into()),
+        time if time > LONGEST => Err("a time of at most 10 years is needed".into()),
+        time => Ok(time),
+    }
 }
 
 /// A time as in [`duration`], of whole seconds: the kernel counts these in seconds.

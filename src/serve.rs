@@ -3,7 +3,7 @@
 
 use crate::{
     args::{Serve, UsageError},
-    report::{FAREWELL, Reporter},
+    report::{FAREWELL, Reporter, Style},
 };
 use anyhow::Context;
 use std::{
@@ -36,7 +36,7 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Could not start.
     pub const START: u8 = 3;
-    /// Nothing happened before `--for`.
+    /// Nothing, or fewer than `--connections`, had come before `--for`.
     pub const NOTHING: u8 = 4;
     /// The drain was cut short, or the writing of what is for a reader who does not read.
     pub const CUT: u8 = 5;
@@ -64,6 +64,18 @@ impl Session {
 }
 
 impl Serve {
+    /// Claims stdout for bytes as they are: nothing else may write there, and no terminal may show them. `flag` asks for it,
+    /// `reader` is a program that can read them.
+    pub fn claim_stdout(&self, flag: &str, reader: &str, style: Style) -> Result<(), UsageError> {
+        if !self.command.is_empty() {
+            return Err(UsageError(format!("{flag} and COMMAND would both write to stdout; give a file")));
+        }
+        if style.stdout.terminal {
+            return Err(UsageError(format!("{flag} would write bytes as they are to a terminal; try | {reader}")));
+        }
+        Ok(())
+    }
+
     /// Binds. It comes before any file is opened to be written: a start that fails must not have emptied one, least of all
     /// one that the process on that address is writing.
     pub async fn bind(&self, listen: &ListenAddr) -> anyhow::Result<Server> {
@@ -223,4 +235,32 @@ fn command_exit(status: ExitStatus) -> ExitCode {
     let signal: Option<i32> = None;
     let code = status.code().or(signal.map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::NO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Look;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn stdout_is_claimed_for_bytes_where_nothing_else_writes_and_no_terminal_shows_them() {
+        let style = |terminal| {
+            let look = Look { terminal, color: false };
+            Style { json: false, quiet: false, explain: false, stderr: look, stdout: look }
+        };
+        let claim = |args: &[&str], terminal| {
+            let serve = Flags::parse_from([&["x"], args].concat()).serve;
+            serve.claim_stdout("--output -", "hexdump -C", style(terminal)).map_err(|error| error.to_string())
+        };
+        assert_eq!(claim(&[], false), Ok(()));
+        assert!(claim(&["--", "true"], false).unwrap_err().contains("--output - and COMMAND"));
+        assert!(claim(&[], true).unwrap_err().ends_with("to a terminal; try | hexdump -C"));
+    }
 }

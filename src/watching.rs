@@ -1,7 +1,7 @@
 //! Who watches relayed bytes: `--record` and `--hex`.
 
 use crate::{
-    args::{Serve, UsageError},
+    args::Serve,
     console::{Console, Direction, Form},
     report::Reporter,
     serve::{Session, exit},
@@ -126,12 +126,7 @@ impl Sink {
             let file = File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?;
             return Ok(Self::File(file, path.to_owned()));
         }
-        if !serve.command.is_empty() {
-            return Err(UsageError("--record - and COMMAND would both write to stdout; record to a file".into()).into());
-        }
-        if reporter.style().stdout.terminal {
-            return Err(UsageError("--record - would write binary to a terminal; try | tshark -r -".into()).into());
-        }
+        serve.claim_stdout("--record -", "tshark -r -", reporter.style())?;
         Ok(Self::Stdout(reporter.clone()))
     }
 

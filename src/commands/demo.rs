@@ -58,7 +58,7 @@ impl Demo {
         let pool = Pool::new(&specs, Policy::RoundRobin).await?;
         let dialer =
             Dialer { connect_timeout: Duration::from_secs(1), options: Options::default(), tls: ClientTls::new(&Trust::PublicRoots)? };
-        let timeouts = Timeouts { response: Duration::from_secs(5), idle: Duration::from_secs(5) };
+        let timeouts = Timeouts { response: Duration::from_secs(5), idle: Some(Duration::from_secs(5)) };
         let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
         let retries = Arc::new(AtomicU64::new(0));
         let events = Events::new(Counted { retries: retries.clone(), events: reporter.events() });

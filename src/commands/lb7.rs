@@ -1,7 +1,7 @@
 //! `tapline lb7`: balances HTTP requests.
 
 use crate::{
-    args::{self, UsageError},
+    args::{self, Limit, UsageError},
     serve::Session,
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -37,9 +37,9 @@ pub struct Lb7 {
     /// From the end of a request to the head of the backend's answer
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::duration, help_heading = "HTTP")]
     response_timeout: Duration,
-    /// For a client that neither asks nor reads, and a body that does not go on
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::duration, help_heading = "HTTP")]
-    idle_timeout: Duration,
+    /// For a client that neither asks nor reads, and a body that does not go on ("off" for never)
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::limit, help_heading = "HTTP")]
+    idle_timeout: Limit,
     #[command(flatten)]
     serve: args::Serve,
 }
@@ -67,7 +67,7 @@ impl Lb7 {
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let dialer = self.connect.dialer()?;
         let checks = self.balance.checks(self.health.map_or(Probe::Connect(None), Probe::Http));
-        let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout };
+        let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
         let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
         let started = |_: &_| {
             pool.announce(&session.reporter.events());

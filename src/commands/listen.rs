@@ -45,7 +45,8 @@ pub struct Listen {
     #[command(flatten)]
     answering: Answering,
     /// Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and
-    /// --reply answer each datagram. What comes faster than it is shown is lost, and counted
+    /// --reply answer each datagram. What comes faster than it is shown is lost, and counted, as are the datagrams of more
+    /// sessions than --max-connections
     #[arg(long, conflicts_with_all = ["greet", "tls", "accept_proxy", "proxy_header_timeout"], help_heading = "Serving")]
     udp: bool,
     /// Speak TLS: what is shown, kept and answered is the plaintext. The flags below belong to it
@@ -106,7 +107,7 @@ impl Listen {
                 return Err(UsageError(format!("--reply has {} bytes, and a datagram {LONGEST_DATAGRAM} at most", reply.len())).into());
             }
             let server = DatagramServer::bind(&self.listen).await?;
-            let output = self.showing.output(&session.reporter).await?;
+            let output = self.showing.output(&self.serve, &session.reporter).await?;
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
             return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
         }
@@ -115,7 +116,7 @@ impl Listen {
             None => (None, None),
         };
         let server = self.serve.bind(&self.listen).await?;
-        let output = self.showing.output(&session.reporter).await?;
+        let output = self.showing.output(&self.serve, &session.reporter).await?;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();
         let started = |addr: &Endpoint| made.iter().for_each(|made: &Made| made.announce(addr, &events));

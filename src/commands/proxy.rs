@@ -26,7 +26,7 @@ pub struct Proxy {
     /// Where to send
     target: TargetSpec,
     /// Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or
-    /// when the target's port is unreachable
+    /// when the target's port is unreachable. The datagrams of more sessions than --max-connections are lost
     #[arg(long, conflicts_with_all = NOT_WITH_UDP)]
     udp: bool,
     #[command(flatten)]

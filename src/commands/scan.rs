@@ -9,7 +9,7 @@ use comfy_table::{Cell, CellAlignment, Color};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     net::IpAddr,
     num::NonZeroUsize,
@@ -34,7 +34,7 @@ pub struct Scan {
     /// Ports: 22,80,8000-8100; 8000- is up to 65535, - is all
     #[arg(long, short, value_name = "PORTS", default_value = "1-1024", allow_hyphen_values = true, help_heading = "Scanning")]
     ports: Ports,
-    /// Also show ports that are closed or filtered
+    /// Also show ports that are closed, filtered or could not be asked
     #[arg(long, help_heading = "Scanning")]
     all: bool,
     /// Probes at a time; less where the limit on open files is lower
@@ -47,6 +47,9 @@ pub struct Scan {
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Scanning")]
     retries: u32,
 }
+
+/// So many reasons why ports could not be asked are told.
+const MOST_REASONS: usize = 3;
 
 const AFTER: &str = "\
 Examples:
@@ -94,13 +97,10 @@ impl Scan {
             return Ok(ExitCode::SUCCESS);
         }
         let asked = found.counts.values().sum::<u64>();
-        reporter.note(found.summary(total - asked, started.elapsed()));
-        Ok(ExitCode::from(match found {
-            _ if asked < total => exit::START,
-            Found { counts, .. } if counts.contains_key(&State::Error) => exit::START,
-            Found { counts, .. } if counts.contains_key(&State::Open) => 0,
-            _ => exit::NO,
-        }))
+        let summary = found.summary(total - asked, started.elapsed());
+        anyhow::ensure!(asked == total && !found.counts.contains_key(&State::Error), "not completed: {summary}");
+        reporter.note(summary);
+        Ok(ExitCode::from(if found.counts.contains_key(&State::Open) { 0 } else { exit::NO }))
     }
 }
 
@@ -120,7 +120,7 @@ struct Found {
     json: bool,
     rows: Vec<Verdict>,
     counts: BTreeMap<State, u64>,
-    errors: BTreeMap<String, u64>,
+    errors: BTreeSet<String>,
 }
 
 impl Found {
@@ -128,7 +128,7 @@ impl Found {
     async fn take(&mut self, verdict: Verdict, reporter: &Reporter) -> Result<(), crate::report::Closed> {
         *self.counts.entry(verdict.state).or_default() += 1;
         if verdict.state == State::Error {
-            *self.errors.entry(format!("{}: {}", verdict.addr.ip(), verdict.reason)).or_default() += 1;
+            self.errors.insert(format!("{}: {}", verdict.addr.ip(), verdict.reason));
         }
         if verdict.state != State::Open && !self.all {
             return Ok(());
@@ -143,7 +143,11 @@ impl Found {
     fn summary(&self, left: u64, elapsed: Duration) -> String {
         let count = |state| self.counts.get(&state).copied().unwrap_or_default();
         let mut parts: Vec<_> = [State::Open, State::Closed, State::Filtered].map(|state| format!("{} {state}", count(state))).into();
-        parts.extend(self.errors.iter().take(3).map(|(what, times)| format!("{times} not asked ({what})")));
+        if let not_asked @ 1.. = count(State::Error) {
+            let reasons: Vec<_> = self.errors.iter().take(MOST_REASONS).map(String::as_str).collect();
+            let more = if self.errors.len() > MOST_REASONS { "; ..." } else { "" };
+            parts.push(format!("{not_asked} not asked ({}{more})", reasons.join("; ")));
+        }
         parts.extend((left > 0).then(|| format!("{left} left when it was interrupted")));
         format!("{} in {}", parts.join(", "), span(elapsed))
     }

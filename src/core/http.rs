@@ -51,8 +51,8 @@ pub struct Balancer {
 pub struct Timeouts {
     /// From the end of a request to the head of the backend's answer.
     pub response: Duration,
-    /// A client's connection without a request, a request head or a body that does not go on.
-    pub idle: Duration,
+    /// A client's connection without a request, a request head or a body that does not go on; `None` for never.
+    pub idle: Option<Duration>,
 }
 
 impl Balancer {
@@ -91,8 +91,12 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     };
     let mut connection = pin!(builder(timeouts.idle).serve_connection(TokioIo::new(conn.stream), service));
     // While a backend is asked, its own timeout holds.
-    let limit = || (!client.is_waiting()).then_some(timeouts.idle);
-    let mut silent = pin!(silence(timeouts.idle, limit, || traffic.total() + client.answers.load(Relaxed)));
+    let mut silent = pin!(async {
+        let Some(idle) = timeouts.idle else { return std::future::pending().await };
+        let limit = || (!client.is_waiting()).then_some(idle);
+        silence(idle, limit, || traffic.total() + client.answers.load(Relaxed)).await;
+        idle
+    });
     let (mut ending, mut timed_out) = (false, false);
     let draining = async || {
         conn.shutdown.draining().await;
@@ -111,9 +115,9 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
                 return client.end(result.err(), by);
             }
             () = draining(), if !ending => ending = true,
-            () = &mut silent, if !timed_out => {
+            idle = &mut silent, if !timed_out => {
                 if client.progress.phase() == Phase::Response {
-                    return End::timeout(Phase::Response, timeouts.idle);
+                    return End::timeout(Phase::Response, idle);
                 }
                 (ending, timed_out) = (true, true);
             }
@@ -123,14 +127,14 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     }
 }
 
-fn builder(idle: Duration) -> hyper::server::conn::http1::Builder {
+fn builder(idle: Option<Duration>) -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         // A client may end its side after its request and still gets the answer, as `printf ... | nc -N` does.
         .half_close(true)
         // The idle timer ends a connection before this does; it is for a head that comes byte by byte.
-        .header_read_timeout(idle.saturating_mul(2))
+        .header_read_timeout(idle.map(|idle| idle.saturating_mul(2)))
         .max_headers(100)
         .max_header_size(32 * 1024)
         .preserve_header_case(true)
@@ -264,7 +268,7 @@ impl Client {
                     Sent::Stalled => {
                         return Err(Unanswered {
                             status: StatusCode::REQUEST_TIMEOUT,
-                            why: format!("the request's body stopped for {:?}", timeouts.idle),
+                            why: format!("the request's body stopped for {:?}", timeouts.idle.unwrap_or_default()),
                         });
                     }
                 }
@@ -285,7 +289,7 @@ impl Client {
         let Some(error) = error else { return End::done(by, Phase::Request) };
         let phase = self.progress.phase();
         if error.is_timeout() {
-            return End::timeout(Phase::Request, self.balancer.timeouts.idle);
+            return End::timeout(Phase::Request, self.balancer.timeouts.idle.unwrap_or_default());
         }
         if error.is_user() {
             // The body that was passed on broke off: hyper has ended the client's connection where it stood.

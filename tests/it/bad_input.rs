@@ -183,6 +183,8 @@ fn wrong_arguments_are_one_clear_line_and_2() {
         (&["proxy", "0", "builtin:echo", "--no-such-flag"], "--no-such-flag"),
         (&["proxy", "0", "builtin:echo", "--grace", "5"], "5"),
         (&["proxy", "0", "builtin:echo", "--grace", "0s"], "above zero"),
+        (&["lb7", "0", "builtin:http", "--idle-timeout", "500000000000y"], "at most 10 years"),
+        (&["listen", "0", "--output", "-", "--", "true"], "--output - and COMMAND would both write to stdout"),
         (&["proxy", "0", "builtin:echo", "--connections", "0"], "0"),
         (&["proxy", "0", "builtin:echo", "--accept-proxy", "10.0.0.5/8"], "host bits"),
         (&["proxy", "0", "builtin:echo", "--accept-proxy", "proxy.test"], "proxy.test"),

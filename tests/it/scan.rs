@@ -206,5 +206,21 @@ fn an_interrupt_leaves_what_was_found_and_says_that_it_is_not_all() {
     let output = scan.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("1 left when it was interrupted"), "{stderr}");
+    assert!(stderr.contains("\"error\"") && stderr.contains("1 left when it was interrupted"), "{stderr}");
+}
+
+#[test]
+fn what_could_not_be_asked_is_the_reason_for_the_status_also_under_quiet() {
+    let (_listener, port) = listen_on("127.0.0.89");
+    // Nobody connects to the broadcast address: the kernel refuses to ask.
+    let args = ["--quiet", "scan", "127.0.0.89", "255.255.255.255", "-p", &port.to_string()];
+    let scan = run(&args);
+    assert_eq!(scan.code, Some(3));
+    assert!(
+        scan.stderr.starts_with("tapline: not completed: 1 open, 0 closed, 0 filtered, 1 not asked (255.255.255.255: "),
+        "{}",
+        scan.stderr
+    );
+    assert!(scan.stdout.contains("127.0.0.89") && !scan.stdout.contains("255.255.255.255"), "{}", scan.stdout);
+    assert!(run(&[&args[..], &["--all"]].concat()).stdout.contains("error"));
 }

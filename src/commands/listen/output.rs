@@ -1,6 +1,7 @@
 //! Where `listen` puts the bytes that arrive: shown on stderr, written out as they are, or nowhere.
 
 use crate::{
+    args::Serve,
     console::{Connection, Console, Direction, Form},
     report::Reporter,
 };
@@ -30,7 +31,7 @@ pub struct Showing {
     /// `<` (sent), local time to the microsecond, length, offsets of its first and last byte
     #[arg(long)]
     hex: bool,
-    /// Write the bytes there as they are, "-" for stdout, instead of showing them
+    /// Write the bytes there as they are, "-" for stdout (no terminal), instead of showing them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["hex", "save", "discard"])]
     output: Option<PathBuf>,
     /// Write each connection to a file of its own in DIR, which is made if need be, instead of showing the bytes. Named
@@ -71,7 +72,7 @@ pub struct Own<'a> {
 }
 
 impl Showing {
-    pub async fn output(&self, reporter: &Reporter) -> anyhow::Result<Output> {
+    pub async fn output(&self, serve: &Serve, reporter: &Reporter) -> anyhow::Result<Output> {
         if self.discard {
             return Ok(Output::Nowhere);
         }
@@ -84,7 +85,10 @@ impl Showing {
                 reporter.expect_reader_of_stderr();
                 Output::Shown(Console::new(reporter.clone(), Form::of(self.hex, reporter.style())))
             }
-            Some(path) if path.as_os_str() == "-" => Output::Stdout(reporter.clone()),
+            Some(path) if path.as_os_str() == "-" => {
+                serve.claim_stdout("--output -", "hexdump -C", reporter.style())?;
+                Output::Stdout(reporter.clone())
+            }
             Some(path) => Output::File(
                 tokio::fs::File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?.into(),
                 path.clone(),

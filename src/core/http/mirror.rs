@@ -27,7 +27,7 @@ pub(crate) async fn serve(conn: Conn, name: Arc<str>) -> End {
         let (name, peer) = (name.clone(), peer.clone());
         async move { Ok::<_, Infallible>(answer(request, &name, &peer).await) }
     });
-    let mut connection = pin!(super::builder(IDLE).serve_connection(TokioIo::new(conn.stream), service));
+    let mut connection = pin!(super::builder(Some(IDLE)).serve_connection(TokioIo::new(conn.stream), service));
     let result = tokio::select! {
         result = &mut connection => result,
         () = conn.shutdown.draining() => {

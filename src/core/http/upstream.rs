@@ -138,8 +138,8 @@ pub(super) async fn send(mut hold: Hold, request: Request<RequestBody>, timeouts
         match &pace {
             None => sleep(timeouts.response).await,
             Some(pace) => {
-                let limit = || Some(if pace.is_starved() { timeouts.idle } else { timeouts.response });
-                silence(timeouts.response.min(timeouts.idle), limit, || pace.frames()).await;
+                let limit = || if pace.is_starved() { timeouts.idle } else { Some(timeouts.response) };
+                silence(timeouts.idle.map_or(timeouts.response, |idle| idle.min(timeouts.response)), limit, || pace.frames()).await;
             }
         }
     };

@@ -151,6 +151,21 @@ fn an_idle_connection_is_closed_with_an_end() {
 }
 
 #[test]
+fn an_idle_timeout_can_be_switched_off() {
+    let (addr, _got) = backend(OK);
+    let mut tapline = balancer(&[addr], &["--idle-timeout", "off"]);
+    let mut client = tapline.connect();
+    exchange(&mut client, GET);
+    assert_open_and_silent(&mut client, Duration::from_millis(100));
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nha").unwrap();
+    assert_open_and_silent(&mut client, Duration::from_millis(100));
+    client.write_all(b"lf").unwrap();
+    assert_eq!(Message::read(&mut client).unwrap().text(), "ok");
+    drop(client);
+    assert_eq!(tapline.closed()["failed"], false);
+}
+
+#[test]
 fn a_client_that_goes_away_hurts_nobody() {
     let ((send, asked), (go, wait)) = (channel(), channel());
     let wait = std::sync::Mutex::new(wait);
