@@ -80,7 +80,7 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
     let mut line = line(event).put_together(style.stderr.color);
     if let Event::Certificate { try_with, .. } = event {
         // On a line of its own, to be copied.
-        line += &format!("\ntry: {}", safe(try_with));
+        let _ = write!(line, "\ntry: {}", safe(try_with));
     }
     if style.explain {
         let since = format!("+{:.3}s", started.elapsed().as_secs_f64());

@@ -5,9 +5,11 @@
 use serde_json::Value;
 use std::{
     ffi::OsStr,
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
+    path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
@@ -48,7 +50,25 @@ pub fn run(args: &[&str]) -> Finished {
 
 /// Runs a command to its end.
 pub fn finish(command: &mut Command) -> Finished {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    finished(spawn(command))
+}
+
+/// The same with these bytes on its stdin, all of which it has to read.
+pub fn finish_fed(command: &mut Command, input: &[u8]) -> Finished {
+    let mut child = spawn(command.stdin(Stdio::piped()));
+    // From a thread of its own: what comes back fills the other pipe meanwhile. Dropping it ends the input.
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let finished = finished(child);
+    writer.join().unwrap().unwrap();
+    finished
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn finished(mut child: Child) -> Finished {
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let code = wait(&mut child).code();
     Finished { code, stdout: text(stdout), stderr: text(stderr) }
@@ -267,11 +287,23 @@ pub fn patient(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// A listener on a port of the kernel's choice, and its address.
+/// A listener on a port of the kernel's choice, and its address. It does not wait for a connection for ever.
 pub fn listener() -> (TcpListener, SocketAddr) {
+    let (listener, addr) = lasting_listener();
+    (patient_listener(listener), addr)
+}
+
+/// One that waits for connections as long as the test runs.
+pub fn lasting_listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     (listener, addr)
+}
+
+/// A listener whose accept(2) fails after a while: on Linux, SO_RCVTIMEO bounds that too, socket(7).
+pub fn patient_listener<L: AsFd>(listener: L) -> L {
+    socket2::SockRef::from(&listener).set_read_timeout(Some(DEADLINE)).unwrap();
+    listener
 }
 
 /// A port on which nobody listens. It stays taken, so that nobody else gets it, until the socket is dropped.
@@ -289,7 +321,7 @@ pub fn accept(listener: &TcpListener) -> TcpStream {
 
 /// A server that handles each connection in a thread of its own for as long as the test runs.
 pub fn server(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let (listener, addr) = listener();
+    let (listener, addr) = lasting_listener();
     let handle = std::sync::Arc::new(handle);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -420,6 +452,15 @@ pub fn outside(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A named pipe in a folder, and its reader.
+pub fn fifo(folder: &tempfile::TempDir) -> (PathBuf, File) {
+    let path = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Opened for both, it does not wait for the other end.
+    let reader = File::options().read(true).write(true).open(&path).unwrap();
+    (path, reader)
 }
 
 /// How a connection ended, of a `closed` event: by, during, why, failed.

@@ -13,7 +13,8 @@ fn ncat_gets_its_answers_through_the_proxy() {
     server.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut tapline = Tapline::start(&["proxy", "--udp", "0", &server.local_addr().unwrap().to_string(), "--idle-timeout", "1s"]);
     let port = tapline.addr().port().to_string();
-    let mut ncat = outside("ncat").args(["-u", "127.0.0.1", &port]).stdin(Stdio::piped()).spawn().unwrap();
+    // It ends where no answer comes.
+    let mut ncat = outside("ncat").args(["-u", "-i", "20s", "127.0.0.1", &port]).stdin(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut stdout) = (ncat.stdin.take().unwrap(), ncat.stdout.take().unwrap());
     for question in [b"one\n", b"two\n"] {
         stdin.write_all(question).unwrap();

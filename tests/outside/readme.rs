@@ -41,6 +41,9 @@ fn steady_word(word: &str) -> String {
     if let Some((before, name)) = word.split_once("tapline-ca-") {
         return format!("{before}tapline-ca-N{}", name.trim_start_matches(|c: char| c.is_ascii_alphanumeric()));
     }
+    if let Some(version) = word.strip_prefix("curl/") {
+        return format!("curl/N{}", version.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'));
+    }
     let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     if shape == "0000-00-00" || shape == "00:00:00.000000" {
         return shape;

@@ -56,7 +56,7 @@ fn a_gibibyte_goes_both_ways_at_once_and_every_byte_of_it_is_compared() {
 fn a_gibibyte_goes_both_ways_at_once_between_unix_sockets() {
     let folder = tempfile::tempdir().unwrap();
     let [at, to] = ["in", "out"].map(|name| folder.path().join(name));
-    let listener = UnixListener::bind(&to).unwrap();
+    let listener = patient_listener(UnixListener::bind(&to).unwrap());
     let mut tapline = Tapline::start(&["proxy", &format!("unix:{}", at.display()), &format!("unix:{}", to.display())]);
     let client = UnixStream::connect(&at).unwrap();
     let target = listener.accept().unwrap().0;

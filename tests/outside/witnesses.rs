@@ -1,7 +1,6 @@
 //! nmap and ncat as witnesses.
 
 use crate::support::*;
-use std::{io::Write, process::Stdio};
 
 #[test]
 fn scan_and_nmap_say_the_same() {
@@ -26,17 +25,7 @@ fn scan_and_nmap_say_the_same() {
 }
 
 fn ncat(args: &[&str], input: &[u8]) -> Finished {
-    let mut child = outside("ncat").args(args).stdin(Stdio::piped()).spawn().expect("ncat is installed");
-    // From a thread of its own: what comes back fills the other pipe meanwhile. Dropping it ends ncat's input.
-    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    Finished {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    finish_fed(outside("ncat").args(args), input)
 }
 
 #[test]
@@ -51,16 +40,10 @@ fn ncat_gets_the_whole_echo_after_it_has_ended_its_input() {
 
 #[test]
 fn listen_shows_what_ncat_sends() {
-    let child = program()
-        .args(["listen", "0", "--connections", "1", "--", "ncat", "--send-only", "{host}", "{port}"])
-        .stdin(Stdio::piped())
-        .spawn();
-    let mut child = child.unwrap();
     // COMMAND reads the program's own stdin, which `listen` never touches.
-    child.stdin.take().unwrap().write_all(b"hello from ncat\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.contains("hello from ncat\n"), "{stderr}");
+    let args = ["listen", "0", "--connections", "1", "--", "ncat", "--send-only", "{host}", "{port}"];
+    let seen = finish_fed(program().args(args), b"hello from ncat\n");
+    assert!(seen.code == Some(0) && seen.stderr.contains("hello from ncat\n"), "{seen:?}");
 }
 
 #[test]

@@ -123,13 +123,11 @@ impl Kind {
     fn relay(&self, folder: &Path, flags: &[&str]) -> Relay {
         let (listener, target) = if self.target_is_unix {
             let path = folder.join("out");
-            (Socket::from(UnixListener::bind(&path).unwrap()), format!("unix:{}", path.display()))
+            (Socket::from(patient_listener(UnixListener::bind(&path).unwrap())), format!("unix:{}", path.display()))
         } else {
             let (listener, addr): (TcpListener, _) = listener();
             (listener.into(), addr.to_string())
         };
-        // Bounds accept(2), too.
-        listener.set_read_timeout(Some(DEADLINE)).unwrap();
         let tapline = self.start(folder, &target, flags);
         Relay { tapline, listener, target_is_unix: self.target_is_unix }
     }

@@ -172,7 +172,7 @@ fn answer(size: usize) -> Vec<u8> {
 /// A target that [obeys](obey), and a function that waits until all who were connected are done, and fails where one of
 /// them has seen what it should not.
 fn obedient() -> (SocketAddr, impl FnOnce()) {
-    let (listener, addr) = listener();
+    let (listener, addr) = lasting_listener();
     let (done, results) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();

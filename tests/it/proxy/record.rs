@@ -132,10 +132,7 @@ fn a_file_that_takes_no_more_ends_the_recording_and_not_the_traffic() {
     assert_eq!((refused.code, refused.stderr.contains("cannot write /dev/full")), (Some(3), true), "{}", refused.stderr);
 
     let dir = tempfile::tempdir().unwrap();
-    let pipe = dir.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Opened for both, it does not wait for the other end.
-    let reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let (pipe, reader) = fifo(&dir);
     let mut tapline = Tapline::start(&["proxy", "0", "builtin:echo", "--record", pipe.to_str().unwrap()]);
     drop(reader);
     assert_eq!(ask(tapline.addr(), b"one"), b"one");

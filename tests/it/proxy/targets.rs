@@ -160,7 +160,7 @@ fn a_tls_target_that_is_cut_is_a_reset_for_the_client() {
 fn a_unix_target_is_relayed_to_and_a_missing_one_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.sock");
-    let listener = UnixListener::bind(&path).unwrap();
+    let listener = patient_listener(UnixListener::bind(&path).unwrap());
     let to = format!("unix:{}", path.display());
     let mut tapline = Tapline::start(&["proxy", "0", &to]);
     let server = std::thread::spawn(move || {

@@ -71,10 +71,7 @@ fn a_stderr_that_is_never_read_delays_the_end_by_a_moment_only() {
 #[test]
 fn the_reason_for_the_exit_status_is_not_among_what_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    let pipe = dir.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Opened for both, it does not wait for the other end.
-    let reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let (pipe, reader) = fifo(&dir);
     let mut command = program();
     command.args(["--json", "proxy", "0", "builtin:echo", "--connections", "2000", "--record"]).arg(&pipe);
     let (mut child, mut stderr, addr) = listening(&mut command);
@@ -91,20 +88,17 @@ fn the_reason_for_the_exit_status_is_not_among_what_is_dropped() {
 
 #[test]
 fn an_unread_stdout_does_not_outlast_a_second_signal() {
-    let (mut child, mut stderr, addr) = listening(program().args(["--json", "listen", "0", "--output", "-"]));
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, _unread) = fifo(&dir);
+    let mut command = outside("sh");
+    command.args(["-c", "exec \"$@\" > \"$0\""]).arg(&pipe);
+    let mut tapline = Tapline::from(command.args([env!("CARGO_BIN_EXE_tapline"), "--json", "listen", "0", "--output", "-"]));
     // More than a pipe holds, less than waits to be written: the connection ends, and its bytes are still here.
-    assert_eq!(ask(addr, &pattern(3_000_000)), b"");
-    let mut line = String::new();
-    while !line.contains("\"event\":\"closed\"") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended");
-    }
-    let pid = rustix::process::Pid::from_child(&child);
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-    stderr.read_to_string(&mut line).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(ask(tapline.addr(), &pattern(3_000_000)), b"");
+    assert_eq!(tapline.closed()["failed"], false);
+    tapline.signal("INT");
+    tapline.signal("TERM");
+    assert_eq!(tapline.wait().code(), Some(5));
 }
 
 #[test]
