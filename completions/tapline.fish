@@ -82,7 +82,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l delay -d 'Deli
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
@@ -133,7 +133,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l delay -d '
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
@@ -169,7 +169,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l delay 
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
@@ -206,7 +206,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l delay -d 'Delive
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l reset -d 'Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r

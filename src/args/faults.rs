@@ -13,9 +13,6 @@ use tapline::{
     relay::Timeouts,
 };
 
-/// A delay outlasts no connection.
-const LONGEST_DELAY: Duration = Duration::from_hours(1);
-
 /// What is done on purpose to the bytes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Faults (for both directions; up:VALUE is client to target, down:VALUE target to client)")]
@@ -32,7 +29,7 @@ pub struct Faults {
     /// Reset both sides once so many bytes were delivered
     #[arg(long, value_name = "SIZE", action = ArgAction::Append, value_parser = directed(size))]
     cut_after: Vec<Directed<u64>>,
-    /// Reset this share of the connections, at a random one of the first 65,536 bytes (the early ones more often) or in
+    /// Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in
     /// place of the first end
     #[arg(long, value_name = "PERCENT%", action = ArgAction::Append, value_parser = directed(share))]
     reset: Vec<Directed<Share>>,
@@ -68,7 +65,7 @@ impl Faults {
         let (up, down) = (lane(0, up_reset), lane(1, down_reset));
         for delay in [up.delay, down.delay].into_iter().flatten() {
             for (flag, limit) in [("--idle-timeout", timeouts.idle), ("--half-close-timeout", timeouts.half_close)] {
-                if let Some(limit) = limit.filter(|limit| delay.base + delay.jitter >= *limit) {
+                if let Some(limit) = limit.filter(|limit| delay.most() >= *limit) {
                     return Err(UsageError(format!("--delay {delay} outlasts {flag} {limit:?}: every connection would end by it")));
                 }
             }
@@ -128,21 +125,13 @@ fn delay(text: &str) -> Result<Delay, String> {
         Some((base, jitter)) => (duration(base)?, duration(jitter)?),
         None => (duration(text)?, Duration::ZERO),
     };
-    if jitter > base {
-        return Err(format!("a jitter of {jitter:?} is more than the delay of {base:?}: bytes would arrive before they were sent"));
-    }
-    if base > LONGEST_DELAY {
-        return Err("a delay of more than an hour; write a time such as 200ms or 2s".into());
-    }
-    Ok(Delay { base, jitter })
+    Delay::new(base, jitter).map_err(|error| error.to_string())
 }
 
 fn share(text: &str) -> Result<Share, String> {
-    let number = text.strip_suffix('%').and_then(|number| f64::from_str(number).ok());
-    number
-        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
-        .map(Share)
-        .ok_or_else(|| "write a share such as 1% or 0.5%, up to 100%".into())
+    let percent = text.strip_suffix('%').and_then(|number| f64::from_str(number).ok());
+    let percent = percent.ok_or("write a share such as 1% or 0.5%, up to 100%")?;
+    Share::new(percent).map_err(|error| error.to_string())
 }
 
 fn rate(text: &str) -> Result<NonZeroU64, String> {
@@ -190,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_share_has_a_percent_sign_and_sense() {
-        assert_eq!(share("0.5%"), Ok(Share(0.5)));
+        assert_eq!(share("0.5%").unwrap().to_string(), "0.5%");
         for wrong in ["1", "0%", "101%", "nan%", "%", "-1%"] {
             assert!(share(wrong).is_err(), "{wrong}");
         }

@@ -9,6 +9,9 @@ use crate::event::millis;
 use serde::Serialize;
 use std::{fmt, num::NonZeroU64, time::Duration};
 
+/// A delay outlasts no connection.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,21 +51,33 @@ pub struct Lane {
     pub reset: Option<Share>,
 }
 
-/// A delay of `base`, give or take up to `jitter`, which is at most `base`.
+/// A delay of `base`, at most an hour, give or take up to `jitter`, which is at most `base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Delay {
-    /// In the middle.
     #[serde(rename = "base_ms", serialize_with = "millis")]
-    pub base: Duration,
-    /// To both sides of it.
+    base: Duration,
     #[serde(rename = "jitter_ms", serialize_with = "millis")]
-    pub jitter: Duration,
+    jitter: Duration,
 }
 
 /// A share of all connections, in percent: above 0, at most 100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Share(pub f64);
+pub struct Share(f64);
+
+/// Why a value is none that a fault can have.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum FaultError {
+    /// Of a delay.
+    #[error("a jitter of {jitter:?} is more than the delay of {base:?}: bytes would arrive before they were sent")]
+    Jitter { base: Duration, jitter: Duration },
+    /// Of a delay.
+    #[error("a delay of {0:?} is more than an hour; write a time such as 200ms or 2s")]
+    Long(Duration),
+    /// Of a share.
+    #[error("{0}% is no share; write one such as 1% or 0.5%, up to 100%")]
+    Share(f64),
+}
 
 /// A fault that struck a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +135,34 @@ impl Faults {
             *place = Some(place.map_or(at, |earlier| earlier.min(at)));
         }
         resets
+    }
+}
+
+impl Delay {
+    /// # Errors
+    /// The jitter is longer than the base, or that is longer than an hour.
+    pub fn new(base: Duration, jitter: Duration) -> Result<Self, FaultError> {
+        if jitter > base {
+            return Err(FaultError::Jitter { base, jitter });
+        }
+        if base > LONGEST {
+            return Err(FaultError::Long(base));
+        }
+        Ok(Self { base, jitter })
+    }
+
+    /// The longest that it comes to.
+    #[must_use]
+    pub fn most(self) -> Duration {
+        self.base + self.jitter
+    }
+}
+
+impl Share {
+    /// # Errors
+    /// Not above 0, or above 100.
+    pub fn new(percent: f64) -> Result<Self, FaultError> {
+        if percent > 0.0 && percent <= 100.0 { Ok(Self(percent)) } else { Err(FaultError::Share(percent)) }
     }
 }
 
@@ -223,9 +266,11 @@ impl Random {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From 0 to 65,535, each power of two as likely as the next, so that short exchanges are hit in the middle too.
+    /// From 0 to 65,534, each power of two as likely as the next, so that short exchanges are hit in the middle too. Whole
+    /// numbers only: the precision of `f64::exp2` is not the same everywhere.
     fn reset_point(&mut self) -> u64 {
-        (self.unit() * 16.0).exp2() as u64 - 1
+        let power = 1_u64 << (self.next() >> 60);
+        (power | (self.next() & (power - 1))) - 1
     }
 }
 
@@ -244,20 +289,42 @@ mod tests {
         assert_ne!(of(7), of(8));
         // For good: a release that changed these would break every run that someone noted down.
         let first: Vec<_> = (1..=1000).filter(|id| faults(7, 1.0).resets(*id) != Resets::default()).collect();
-        assert_eq!(first, FIRST_OF_SEED_7);
+        assert_eq!(first, FIRST_OF_SEED_7.map(|(id, ..)| id));
+        for (id, up, down) in FIRST_OF_SEED_7 {
+            assert_eq!(faults(7, 1.0).resets(id), Resets { up, down }, "{id}");
+        }
     }
 
-    const FIRST_OF_SEED_7: &[u64] = &[43, 58, 67, 129, 143, 176, 477, 509];
+    const FIRST_OF_SEED_7: [(u64, Option<u64>, Option<u64>); 8] = [
+        (43, Some(462), None),
+        (58, None, Some(26050)),
+        (67, None, Some(1337)),
+        (129, None, Some(312)),
+        (143, None, Some(6687)),
+        (176, Some(15236), None),
+        (477, Some(28), None),
+        (509, Some(7257), None),
+    ];
 
     #[test]
     fn the_share_and_the_directions_are_held() {
         let resets: Vec<_> = (1..=100_000).map(|id| faults(1, 10.0).resets(id)).collect();
         let (up, down) = (resets.iter().filter(|r| r.up.is_some()).count(), resets.iter().filter(|r| r.down.is_some()).count());
         assert!((4700..5300).contains(&up) && (4700..5300).contains(&down), "{up} {down}");
-        assert!(resets.iter().all(|r| r.up.max(r.down) <= Some(65_535)));
+        assert!(resets.iter().all(|r| r.up.max(r.down) <= Some(65_534)));
         assert!(resets.iter().any(|r| r.up == Some(0)) && resets.iter().any(|r| r.up > Some(30_000)));
         let all = Faults { up: Lane { reset: Some(Share(100.0)), ..Lane::default() }, reset: None, ..faults(1, 1.0) };
         assert!((1..1000).all(|id| all.resets(id).up.is_some() && all.resets(id).down.is_none()));
+    }
+
+    #[test]
+    fn delays_and_shares_have_bounds() {
+        let [zero, hour] = [Duration::ZERO, LONGEST];
+        assert_eq!(Delay::new(hour, hour).map(Delay::most), Ok(2 * hour));
+        assert_eq!(Delay::new(zero, hour), Err(FaultError::Jitter { base: zero, jitter: hour }));
+        assert_eq!(Delay::new(2 * hour, zero), Err(FaultError::Long(2 * hour)));
+        assert!([0.01, 100.0].map(Share::new).iter().all(Result::is_ok));
+        assert!([0.0, -1.0, 100.1, f64::NAN].map(Share::new).iter().all(Result::is_err));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Line {
             (None, _) => ROOM,
             (Some(_), None) => DELAYED,
             (Some(delay), Some(rate)) => {
-                let within = (delay.base + delay.jitter).as_secs_f64() * rate.get() as f64;
+                let within = delay.most().as_secs_f64() * rate.get() as f64;
                 (within as usize).saturating_add(ROOM).min(DELAYED)
             }
         };
