@@ -14,6 +14,8 @@ use std::fmt;
 /// The most bytes that are read in the hope of a complete hello. Hellos with post-quantum keys take 2 KiB, hellos
 /// with many certificates or tickets 20 KiB; nginx stops at 16 KiB.
 pub const MOST: usize = 64 * 1024;
+/// The same with the headers of the records that it comes in.
+pub const MOST_ON_WIRE: usize = MOST + 4096;
 
 /// What the first bytes of a client are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,14 @@ pub struct Malformed {
     pub offset: usize,
     /// What is wrong with it.
     pub what: &'static str,
+}
+
+impl Malformed {
+    /// A hello of which no more comes, or is read, than these bytes.
+    #[must_use]
+    pub fn unfinished(bytes: &[u8]) -> Self {
+        Self { offset: bytes.len(), what: "no end of the hello" }
+    }
 }
 
 impl fmt::Display for Malformed {

@@ -29,11 +29,11 @@ pub enum Alert {
 /// How the connection ends where nothing certain came: the client ended, failed, said nothing, or sent too much.
 pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
     progress.enter(Phase::Hello);
-    match timeout(limit, stream.probe(hello::MOST + 4096, hello::read)).await {
+    match timeout(limit, stream.probe(hello::MOST_ON_WIRE, hello::read)).await {
         Ok(Ok(Probed::Match(greeting))) => Ok(greeting),
         Ok(Ok(Probed::Eof)) if stream.head().is_empty() => Err(End::failed(By::Client, Phase::Hello, "ended without a byte")),
         Ok(Ok(Probed::Eof)) => Err(End::failed(By::Client, Phase::Hello, format!("ended after {} bytes of a hello", stream.head().len()))),
-        Ok(Ok(Probed::Full)) => Ok(Greeting::Malformed(Malformed { offset: stream.head().len(), what: "no end of the hello" })),
+        Ok(Ok(Probed::Full)) => Ok(Greeting::Malformed(Malformed::unfinished(stream.head()))),
         Ok(Err(error)) => Err(End::io(By::Client, Phase::Hello, &error)),
         Err(_) if stream.head().is_empty() => Err(End::timeout(Phase::Hello, limit)),
         Err(_) => Err(End::failed(By::Timeout, Phase::Hello, format!("only {} bytes of a hello in {limit:?}", stream.head().len()))),

@@ -17,9 +17,9 @@ use std::fmt;
 pub const MOST: usize = 16 + u16::MAX as usize;
 
 /// What every header of version 1 begins with.
-const LINE: &[u8; 6] = b"PROXY ";
+pub(crate) const LINE: &[u8; 6] = b"PROXY ";
 /// What every header of version 2 begins with. Few protocols take it for anything of theirs.
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(crate) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A header as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]

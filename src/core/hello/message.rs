@@ -1,10 +1,11 @@
-//! The ClientHello itself (RFC 8446 section 4.1.2), decoded by tls-parser once it is whole.
+//! The ClientHello itself (RFC 8446 section 4.1.2), decoded once it is whole: its fields by tls-parser, its extensions here,
+//! because tls-parser drops what follows the end of a list.
 
 use super::{Malformed, record::Message};
 use crate::name::ServerName;
 use serde::Serialize;
 use std::fmt;
-use tls_parser::{SNIType, TlsExtension, parse_tls_client_hello_extension, parse_tls_handshake_client_hello};
+use tls_parser::parse_tls_handshake_client_hello;
 
 /// What a ClientHello says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Name {
     Dns(ServerName),
     /// Bytes that are no DNS name, among them IP literals, which RFC 6066 forbids here.
     Other(Vec<u8>),
-    /// No server_name extension, or an empty one.
+    /// No server_name extension.
     Absent,
 }
 
@@ -82,6 +83,13 @@ impl ClientHello {
     #[must_use]
     pub fn version_text(&self) -> Vec<String> {
         self.versions.iter().map(|version| version_text(*version)).collect()
+    }
+
+    /// The highest version of TLS among them, wherever the client prefers it, in the same spelling.
+    #[must_use]
+    pub fn highest_version(&self) -> Option<String> {
+        // The numbers of drafts and of DTLS do not count upwards.
+        self.versions.iter().filter(|version| **version >> 8 == 3).max().map(|version| version_text(*version))
     }
 }
 
@@ -137,7 +145,7 @@ pub(super) fn parse(message: &Message) -> Result<ClientHello, Malformed> {
             return Err(malformed(offset, "an extension sent twice"));
         }
         seen.push(kind);
-        read_extension(&mut hello, kind, &extensions[at..at + 4 + length]).map_err(|what| malformed(offset + 4, what))?;
+        read_extension(&mut hello, kind, &rest[..length]).map_err(|what| malformed(offset + 4, what))?;
         at += 4 + length;
     }
     hello.extensions = seen.len();
@@ -151,45 +159,59 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-fn read_extension(hello: &mut ClientHello, kind: u16, extension: &[u8]) -> Result<(), &'static str> {
-    if !matches!(kind, SERVER_NAME | ALPN | SUPPORTED_VERSIONS) {
-        return Ok(());
+fn read_extension(hello: &mut ClientHello, kind: u16, data: &[u8]) -> Result<(), &'static str> {
+    match kind {
+        SERVER_NAME => {
+            let names = server_names(data).ok_or("a server name that cannot be read")?;
+            // RFC 6066 section 3: not more than one name of a type.
+            let [name] = names[..] else { return Err("two server names") };
+            hello.name = host_name(name);
+            hello.authority = std::str::from_utf8(name).ok().map(str::to_owned);
+        }
+        ALPN => hello.alpn = alpn(data).ok_or("ALPN protocols that cannot be read")?,
+        SUPPORTED_VERSIONS => hello.versions = versions(data).ok_or("versions that cannot be read")?,
+        _ => {}
     }
-    match parse_tls_client_hello_extension(extension) {
-        Ok(([], TlsExtension::SNI(names))) => {
-            let hosts: Vec<_> = names.into_iter().filter(|(kind, _)| *kind == SNIType::HostName).collect();
-            match hosts.as_slice() {
-                [] => {}
-                [(_, name)] => {
-                    hello.name = host_name(name);
-                    hello.authority = std::str::from_utf8(name).ok().map(str::to_owned);
-                }
-                // RFC 6066 section 3: not more than one name of a type.
-                _ => return Err("two server names"),
-            }
-            // An extension that says it has names and yields none was not understood.
-            if hosts.is_empty() && extension.len() > 6 {
-                return Err("a server name that cannot be read");
-            }
-            Ok(())
-        }
-        Ok(([], TlsExtension::ALPN(protocols))) => {
-            if protocols.iter().any(|protocol| protocol.is_empty()) {
-                return Err("an empty ALPN protocol");
-            }
-            hello.alpn = protocols.into_iter().map(<[u8]>::to_vec).collect();
-            Ok(())
-        }
-        Ok(([], TlsExtension::SupportedVersions(versions))) => {
-            hello.versions = versions.into_iter().map(|version| version.0).filter(|version| !is_grease(*version)).collect();
-            Ok(())
-        }
-        _ => Err(match kind {
-            SERVER_NAME => "a server name that cannot be read",
-            ALPN => "ALPN protocols that cannot be read",
-            _ => "versions that cannot be read",
-        }),
+    Ok(())
+}
+
+/// RFC 6066 section 3. There is no type but that of host names.
+fn server_names(data: &[u8]) -> Option<Vec<&[u8]>> {
+    let (mut list, []) = vector(data, 2)? else { return None };
+    let mut names = Vec::new();
+    while let Some((kind, rest)) = list.split_first() {
+        let (name, rest) = vector(rest, 2).filter(|_| *kind == 0)?;
+        names.push(name);
+        list = rest;
     }
+    Some(names)
+}
+
+/// RFC 7301 section 3.1.
+fn alpn(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut list, []) = vector(data, 2)? else { return None };
+    let mut protocols = Vec::new();
+    while !list.is_empty() {
+        let (protocol, rest) = vector(list, 1)?;
+        protocols.push(protocol.to_vec());
+        list = rest;
+    }
+    Some(protocols)
+}
+
+/// RFC 8446 section 4.2.1, without GREASE.
+fn versions(data: &[u8]) -> Option<Vec<u16>> {
+    let (list, []) = vector(data, 1)? else { return None };
+    let (versions, []) = list.as_chunks() else { return None };
+    Some(versions.iter().map(|version| u16::from_be_bytes(*version)).filter(|version| !is_grease(*version)).collect())
+}
+
+/// What is in a vector (RFC 8446 section 3.4) whose length has so many bytes, and what follows it; None where it does not
+/// fit or is empty.
+fn vector(bytes: &[u8], width: usize) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_at_checked(width)?;
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    rest.split_at_checked(length).filter(|(data, _)| !data.is_empty())
 }
 
 fn host_name(bytes: &[u8]) -> Name {
@@ -205,6 +227,31 @@ mod tests {
     fn grease_is_sixteen_values() {
         assert_eq!((0..=u16::MAX).filter(|value| is_grease(*value)).count(), 16);
         assert!(is_grease(0x0a0a) && is_grease(0xfafa) && !is_grease(0x0a1a));
+    }
+
+    #[test]
+    fn lists_fit_to_the_last_byte_and_have_no_empty_items() {
+        assert_eq!(server_names(b"\0\x09\0\0\x06a.test"), Some(vec![&b"a.test"[..]]));
+        for wrong in [
+            &b""[..],
+            b"\0",
+            b"\0\0",
+            b"\0\x03\0\0\0",
+            b"\0\x09\0\0\x06a.tes",
+            b"\0\x0a\0\0\x06a.test\0",
+            b"\0\x09\0\0\x06a.test\0\0\x06b.test",
+            b"\0\x09\x01\0\x06a.test",
+        ] {
+            assert_eq!(server_names(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(alpn(b"\0\x06\x02h2\x02h3"), Some(vec![b"h2".to_vec(), b"h3".to_vec()]));
+        for wrong in [&b""[..], b"\0\0", b"\0\x01\0", b"\0\x04\x02h2\x09", b"\0\x03\x02h2\x02h3", b"\0\x04\x02h2\0"] {
+            assert_eq!(alpn(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(versions(&[6, 0x0a, 0x0a, 3, 4, 3, 3]), Some(vec![0x0304, 0x0303]));
+        for wrong in [&[][..], &[0], &[3, 4], &[1, 3], &[3, 3, 4, 3], &[2, 3, 4, 3, 3], &[4, 3, 4]] {
+            assert_eq!(versions(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a client speaks, by its first bytes; here, what it speaks if not TLS.
 
+use crate::proxy_header::{LINE, SIGNATURE};
 use serde::Serialize;
 use std::fmt;
 
@@ -27,7 +28,6 @@ pub enum Protocol {
     Unknown,
 }
 
-const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 const METHODS: [&[u8]; 9] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
 
@@ -35,7 +35,7 @@ const METHODS: [&[u8]; 9] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b
 pub(super) fn recognise(bytes: &[u8]) -> Option<Protocol> {
     let texts = METHODS.iter().map(|method| (*method, Protocol::Http));
     let texts =
-        texts.chain([(HTTP2, Protocol::Http2), (b"SSH-", Protocol::Ssh), (b"PROXY ", Protocol::ProxyV1), (PROXY_V2, Protocol::ProxyV2)]);
+        texts.chain([(HTTP2, Protocol::Http2), (b"SSH-", Protocol::Ssh), (LINE, Protocol::ProxyV1), (SIGNATURE, Protocol::ProxyV2)]);
     let mut possible = false;
     for (text, protocol) in texts {
         if bytes.starts_with(text) {

@@ -1,6 +1,6 @@
 //! What a client says about itself in its first bytes, gathered while they pass.
 
-use super::{Greeting, MOST, Protocol, read};
+use super::{Greeting, MOST_ON_WIRE, Malformed, Protocol, read, record::may_be_tls};
 use serde::Serialize;
 
 /// An identification is at most 255 bytes with its CR LF (RFC 4253 section 4.2).
@@ -27,7 +27,7 @@ pub struct Recognised {
     pub malformed: Option<String>,
 }
 
-/// Looks at what passes until it is certain what it is. Holds at most 64 KiB, and nothing afterwards.
+/// Looks at what passes until it is certain what it is. Holds at most 68 KiB, and nothing afterwards.
 #[derive(Debug, Default)]
 pub struct Recogniser {
     head: Vec<u8>,
@@ -40,9 +40,9 @@ impl Recogniser {
         if self.done {
             return None;
         }
-        let room = MOST - self.head.len();
+        let room = MOST_ON_WIRE - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.verdict(self.head.len() == MOST)
+        self.verdict(self.head.len() == MOST_ON_WIRE)
     }
 
     /// The client has ended: what it has said is all there is. `None` where that is nothing, or was told before.
@@ -58,6 +58,8 @@ impl Recogniser {
 
     fn verdict(&mut self, last: bool) -> Option<Recognised> {
         let greeting = match read(&self.head) {
+            // Two bytes of it are TLS and nothing else; one is still anything.
+            None if last && self.head.len() > 1 && may_be_tls(&self.head) => Greeting::Malformed(Malformed::unfinished(&self.head)),
             None if last => Greeting::NotTls(Protocol::Unknown),
             other => other?,
         };
@@ -68,7 +70,7 @@ impl Recogniser {
             Greeting::Tls(hello) => Recognised {
                 name: hello.name.text(),
                 alpn: hello.alpn_text(),
-                version: hello.version_text().into_iter().next(),
+                version: hello.highest_version(),
                 ..Recognised::only(Protocol::Tls)
             },
             Greeting::Malformed(malformed) => Recognised { malformed: Some(malformed.to_string()), ..Recognised::only(Protocol::Tls) },
@@ -152,7 +154,7 @@ mod tests {
     fn a_head_without_an_end_is_told_when_no_more_is_held() {
         let mut recogniser = Recogniser::default();
         assert_eq!(recogniser.take(b"GET / HTTP/1.1\r\nX: "), None);
-        assert_eq!(recogniser.take(&vec![b'a'; MOST - 100]), None);
+        assert_eq!(recogniser.take(&vec![b'a'; MOST_ON_WIRE - 100]), None);
         assert_eq!(recogniser.take(&[b'a'; 200]).unwrap().method.as_deref(), Some("GET"));
         assert_eq!(recogniser.head.capacity(), 0);
     }
@@ -170,8 +172,14 @@ mod tests {
         let (told, at) = recognised(&hello);
         assert_eq!((told.protocol, told.name.as_deref(), at), (Protocol::Tls, Some("www.example.test"), Some(hello.len())));
         assert_eq!((told.alpn.join(","), told.version.as_deref()), ("h2,http/1.1".into(), Some("TLSv1.3")));
+        // The extension supported_versions: TLS 1.3, then 1.2; a client may prefer the older one.
+        let (at, versions) = hello.windows(5).enumerate().find(|(_, bytes)| *bytes == [4, 3, 4, 3, 3]).unwrap();
+        let backwards = [&hello[..at], &[versions[0], 3, 3, 3, 4], &hello[at + 5..]].concat();
+        assert_eq!(recognised(&backwards).0.version.as_deref(), Some("TLSv1.3"));
         let (told, _) = recognised(&[22, 3, 1, 0, 4, 2, 0, 0, 0]);
         assert_eq!((told.protocol, told.malformed.is_some()), (Protocol::Tls, true));
+        let (told, at) = recognised(&hello[..40]);
+        assert_eq!((told.protocol, told.malformed.as_deref(), at), (Protocol::Tls, Some("no end of the hello at byte 40"), None));
     }
 
     #[test]
@@ -181,6 +189,7 @@ mod tests {
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Protocol::Postgres),
             (b"hello\n", Protocol::Unknown),
             (b"GE", Protocol::Unknown),
+            (b"\x16", Protocol::Unknown),
         ] {
             assert_eq!(recognised(bytes).0, Recognised::only(protocol));
         }
