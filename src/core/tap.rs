@@ -16,8 +16,11 @@ use tokio::sync::{
     oneshot,
 };
 
-/// Bytes of all connections that wait to be taken out, at most: with more, their connections wait.
+/// Bytes of all connections that wait to be taken out, at most: with more, their connections wait. What else is put in
+/// takes no room: a connection settles before it ends, so that only a few such things of each wait.
 const ROOM: usize = 4 << 20;
+/// What bytes take up beside themselves: their place in the queue and their share of an allocation.
+const EACH: usize = size_of::<Seen>() + 64;
 
 /// Something that was seen of a connection.
 #[derive(Debug)]
@@ -132,7 +135,7 @@ impl Drop for Watcher {
 impl Tapped {
     /// Waits for room.
     pub(crate) async fn bytes(&self, direction: Direction, bytes: &Bytes) {
-        let size = u32::try_from(bytes.len().min(ROOM)).unwrap_or(u32::MAX);
+        let size = u32::try_from((bytes.len() + EACH).min(ROOM)).unwrap_or(u32::MAX);
         if let Ok(room) = self.tap.room.clone().acquire_many_owned(size).await {
             self.tap.put(self.id, What::Bytes(direction, bytes.clone()), Some(room));
         }
@@ -174,7 +177,8 @@ mod tests {
     async fn who_finds_no_room_waits_until_something_is_taken_out_or_nobody_watches() {
         let (tap, mut watcher) = tap();
         let connection = tap.open(ConnId(1), Endpoint::Unix(None), Endpoint::Unix(None), Endpoint::Unix(None));
-        let megabyte = Bytes::from(vec![0; 1 << 20]);
+        // As much as makes four fill it.
+        let megabyte = Bytes::from(vec![0; ROOM / 4 - EACH]);
         for _ in 0..4 {
             connection.bytes(Direction::Up, &megabyte).await;
         }
@@ -188,6 +192,17 @@ mod tests {
         let sixth = connection.bytes(Direction::Up, &megabyte);
         drop(watcher);
         sixth.await;
+    }
+
+    #[tokio::test]
+    async fn empty_pieces_take_up_room_too() {
+        let (tap, _watcher) = tap();
+        let connection = tap.open(ConnId(1), Endpoint::Unix(None), Endpoint::Unix(None), Endpoint::Unix(None));
+        let empty = Bytes::new();
+        for _ in 0..ROOM / EACH {
+            connection.bytes(Direction::Up, &empty).await;
+        }
+        assert!(asked_once(std::pin::pin!(connection.bytes(Direction::Up, &empty))).await.is_none());
     }
 
     /// What a future comes to when it is asked once.

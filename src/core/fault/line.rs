@@ -16,6 +16,9 @@ const CREDIT: Duration = Duration::from_millis(20);
 /// How much is sent at one time under a rate.
 const SLICE: Duration = Duration::from_millis(10);
 
+/// What a push takes up at least: its time, where its bytes are, its share of their allocation.
+const LEAST: usize = 64;
+
 /// A delay line: bytes come out in the order in which they went in, each at its time, no faster than the rate. It is
 /// bounded: who asks [`Line::has_room`] before each push holds at most 64 KiB more than the bytes in flight, which are
 /// 16 MiB at most.
@@ -25,7 +28,8 @@ pub struct Line {
     pace: Option<Pace>,
     random: Random,
     held: VecDeque<(Instant, Bytes)>,
-    len: usize,
+    /// The room that they take up.
+    taken: usize,
     most: usize,
     /// When what went in last comes out: nothing overtakes it.
     last: Instant,
@@ -45,13 +49,13 @@ impl Line {
         };
         let pace = lane.rate.map(|rate| Pace { rate, free_at: now });
         let random = Random::new(seed, id, salt);
-        Self { delay: lane.delay, pace, random, held: VecDeque::new(), len: 0, most, last: now }
+        Self { delay: lane.delay, pace, random, held: VecDeque::new(), taken: 0, most, last: now }
     }
 
     /// Whether more may be put in.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.len < self.most
+        self.taken < self.most
     }
 
     /// Whether nothing is held.
@@ -63,7 +67,7 @@ impl Line {
     /// Puts in what arrived now.
     pub fn push(&mut self, bytes: Bytes, now: Instant) {
         let due = self.due_for(now);
-        self.len += bytes.len();
+        self.taken += room(bytes.len());
         self.held.push_back((due, bytes));
     }
 
@@ -88,16 +92,24 @@ impl Line {
     pub fn take(&mut self, most: usize, now: Instant) -> Bytes {
         let most = self.pace.as_ref().map_or(most, |pace| pace.slice().min(most));
         let Some((_, front)) = self.held.front_mut() else { return Bytes::new() };
+        let before = room(front.len());
         let taken = front.split_to(front.len().min(most));
+        self.taken -= before;
         if front.is_empty() {
             self.held.pop_front();
+        } else {
+            self.taken += room(front.len());
         }
-        self.len -= taken.len();
         if let Some(pace) = &mut self.pace {
             pace.spend(taken.len(), now);
         }
         taken
     }
+}
+
+/// The room that so many bytes of one push take up.
+fn room(bytes: usize) -> usize {
+    bytes.max(LEAST)
 }
 
 /// A rate as a clock that each byte puts forward.
@@ -193,7 +205,22 @@ mod tests {
             while line.has_room() {
                 line.push(chunk.clone(), Instant::now());
             }
-            assert!((most..most + chunk.len()).contains(&line.len), "{}", line.len);
+            assert!((most..most + chunk.len()).contains(&line.taken), "{}", line.taken);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn single_bytes_count_for_what_they_take_up() {
+        let (mut line, mut pushes) = (line(Some((200, 0)), None), 0);
+        while line.has_room() {
+            line.push(Bytes::from_static(b"x"), Instant::now());
+            pushes += 1;
+        }
+        assert_eq!(pushes, DELAYED / LEAST);
+        line.push(Bytes::from_static(&[0; 100]), Instant::now());
+        while !line.is_empty() {
+            line.take(33, Instant::now());
+        }
+        assert_eq!(line.taken, 0);
     }
 }
