@@ -8,7 +8,10 @@ use crate::{
     stream::Stream,
 };
 use bytes::Bytes;
+#[cfg(target_os = "linux")]
+use std::cell::RefCell;
 use std::{
+    future::ready,
     io,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,10 +20,15 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     sync::oneshot,
+    task::coop::unconstrained,
 };
 
 /// The most that is read or written at once.
 const CHUNK: usize = 64 * 1024;
+
+/// Read at most once the end was asked for: more than the kernel holds of one connection (tcp_rmem, tcp(7), 6 MiB unless
+/// raised), so that only what is sent afterwards is left.
+const LAST: usize = 8 << 20;
 
 /// What a client is sent.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +77,8 @@ impl Tap for () {
     }
 }
 
-/// Serves one client until it ends, or until `ending` completes, after which no more is read. What is owed by then is
-/// sent before this side ends, too. `idle` bounds the time without a byte in either direction, and may be noticed up to a
+/// Serves one client until it ends, or until `ending` completes, after which only what is there already is read. What is
+/// owed by then is sent before this side ends, too. `idle` bounds the time without a byte in either direction, and may be noticed up to a
 /// quarter later; it is a failure only where it leaves something unsent. The time that `tap` takes does not count.
 ///
 /// A client that resets has all that came before read and told.
@@ -87,7 +95,7 @@ pub async fn serve(conn: Conn, answer: &Answer, idle: Option<Duration>, ending: 
         silence(idle, || Some(idle), count).await;
     };
     let ended = {
-        let ending = pin!(ending);
+        let ending = Ending { asked: pin!(ending), left: None };
         let serve = async {
             match &answer.reply {
                 Reply::Echo => serving.echo(&mut stream, &answer.greeting, ending).await,
@@ -114,6 +122,41 @@ pub async fn serve(conn: Conn, answer: &Answer, idle: Option<Duration>, ending: 
     }
 }
 
+/// When to stop reading.
+struct Ending<'a, F> {
+    asked: Pin<&'a mut F>,
+    /// Bytes that may still be read, once it was asked for.
+    left: Option<usize>,
+}
+
+impl<F: Future<Output = ()>> Ending<'_, F> {
+    /// Reads; `None` once the end was asked for and nothing is there any more. A client that never stops sending does not
+    /// put it off.
+    async fn or(&mut self, read: impl Future<Output = io::Result<usize>>) -> io::Result<Option<usize>> {
+        let mut read = pin!(read);
+        let left = match self.left {
+            Some(left) => left,
+            None => tokio::select! {
+                biased;
+                () = &mut self.asked => LAST,
+                read = &mut read => return read.map(Some),
+            },
+        };
+        self.left = Some(left);
+        if left == 0 {
+            return Ok(None);
+        }
+        // Unconstrained: only a socket without bytes may make it wait here.
+        let read = tokio::select! {
+            biased;
+            read = unconstrained(read) => read?,
+            () = ready(()) => return Ok(None),
+        };
+        self.left = Some(left.saturating_sub(read));
+        Ok(Some(read))
+    }
+}
+
 /// One connection that is served.
 struct Serving<'a, T> {
     tap: &'a T,
@@ -125,19 +168,15 @@ struct Serving<'a, T> {
 }
 
 impl<T: Tap> Serving<'_, T> {
-    /// Reads once; `None` where `ending` came first.
+    /// Reads once; `None` where it is to end.
     async fn read(
         &self,
         from: &mut (impl AsyncRead + Unpin),
         buffer: &mut [u8],
-        ending: &mut Pin<&mut impl Future<Output = ()>>,
+        ending: &mut Ending<'_, impl Future<Output = ()>>,
     ) -> Result<Option<usize>, End> {
-        let read = tokio::select! {
-            biased;
-            read = from.read(buffer) => read,
-            () = ending => return Ok(None),
-        };
-        let n = read.map_err(|error| self.failure(&error))?;
+        let read = ending.or(from.read(buffer)).await;
+        let Some(n) = read.map_err(|error| self.failure(&error))? else { return Ok(None) };
         if n > 0 {
             self.tapping.store(true, Relaxed);
             let taken = self.tap.received(&buffer[..n]).await;
@@ -181,7 +220,7 @@ impl<T: Tap> Serving<'_, T> {
         end
     }
 
-    async fn echo(&self, stream: &mut Stream, greeting: &[u8], mut ending: Pin<&mut impl Future<Output = ()>>) -> Result<End, End> {
+    async fn echo(&self, stream: &mut Stream, greeting: &[u8], mut ending: Ending<'_, impl Future<Output = ()>>) -> Result<End, End> {
         let mut written = self.send(stream, greeting).await;
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -196,16 +235,12 @@ impl<T: Tap> Serving<'_, T> {
     }
 
     /// Reads only.
-    async fn listen(&self, stream: &mut Stream, mut ending: Pin<&mut impl Future<Output = ()>>) -> Result<End, End> {
+    async fn listen(&self, stream: &mut Stream, mut ending: Ending<'_, impl Future<Output = ()>>) -> Result<End, End> {
         let mut buffer = vec![0; CHUNK];
         loop {
             #[cfg(target_os = "linux")]
             if let (true, Some(tcp)) = (self.tap.is_done(), stream.bare_tcp()) {
-                let by = tokio::select! {
-                    biased;
-                    ended = forget(tcp, stream.traffic()) => ended.map(|()| By::Client),
-                    () = ending => Ok(By::Shutdown),
-                };
+                let by = forget(tcp, stream.traffic(), &mut ending).await;
                 return by.map(|by| End::done(by, self.progress.phase())).map_err(|error| self.failure(&error));
             }
             match self.read(stream, &mut buffer, &mut ending).await? {
@@ -222,7 +257,7 @@ impl<T: Tap> Serving<'_, T> {
         stream: &mut Stream,
         greeting: &[u8],
         reply: Option<&Bytes>,
-        mut ending: Pin<&mut impl Future<Output = ()>>,
+        mut ending: Ending<'_, impl Future<Output = ()>>,
     ) -> Result<End, End> {
         let (mut from, mut to) = split(stream);
         let (arrived, first) = oneshot::channel();
@@ -268,17 +303,53 @@ impl<T: Tap> Serving<'_, T> {
     }
 }
 
+#[cfg(target_os = "linux")]
+thread_local! {
+    /// Only its length counts, and system calls want to write to it: one for all connections of a thread.
+    static NOWHERE: RefCell<Vec<u8>> = RefCell::new(vec![0; 1024 * 1024]);
+}
+
 /// Reads to the end without seeing a byte: with MSG_TRUNC the kernel drops what has arrived and copies nothing, tcp(7).
 #[cfg(target_os = "linux")]
-async fn forget(tcp: &tokio::net::TcpStream, traffic: &crate::event::Traffic) -> io::Result<()> {
+async fn forget(
+    tcp: &tokio::net::TcpStream,
+    traffic: &crate::event::Traffic,
+    ending: &mut Ending<'_, impl Future<Output = ()>>,
+) -> io::Result<By> {
     use rustix::net::{RecvFlags, recv};
-    // Only its length counts; its pages are never touched.
-    let mut nowhere = vec![0_u8; 1024 * 1024];
+    let drop = || {
+        let (_, dropped) = NOWHERE.with_borrow_mut(|nowhere| recv(tcp, &mut nowhere[..], RecvFlags::TRUNC))?;
+        Ok(dropped)
+    };
     loop {
-        let read = tcp.async_io(tokio::io::Interest::READABLE, || Ok(recv(tcp, &mut nowhere[..], RecvFlags::TRUNC)?));
-        match read.await? {
-            (_, 0) => return Ok(()),
-            (_, n) => traffic.add_received(n),
+        match ending.or(tcp.async_io(tokio::io::Interest::READABLE, drop)).await? {
+            None => return Ok(By::Shutdown),
+            Some(0) => return Ok(By::Client),
+            Some(n) => traffic.add_received(n),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn once_the_end_is_asked_for_what_is_there_is_read_and_no_more_than_that() {
+        let megabyte = || async { Ok(1 << 20) };
+        let mut ending = Ending { asked: pin!(pending()), left: None };
+        for _ in 0..100 {
+            assert_eq!(ending.or(megabyte()).await.unwrap(), Some(1 << 20));
+        }
+        let mut ending = Ending { asked: pin!(ready(())), left: None };
+        let mut read = 0;
+        while let Some(n) = ending.or(megabyte()).await.unwrap() {
+            read += n;
+        }
+        assert_eq!(read, LAST);
+        let mut ending = Ending { asked: pin!(ready(())), left: None };
+        assert_eq!(ending.or(megabyte()).await.unwrap(), Some(1 << 20));
+        assert_eq!(ending.or(pending()).await.unwrap(), None);
     }
 }

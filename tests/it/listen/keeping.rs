@@ -115,3 +115,22 @@ fn a_reset_is_told_and_every_byte_before_it_counted_where_nothing_is_looked_at()
     assert_eq!(closed["received"], 2_000_000);
     assert_eq!(tapline.wait().code(), Some(1));
 }
+
+#[test]
+fn what_is_discarded_costs_no_memory() {
+    let mut tapline = Tapline::start(&["proxy", "0", "builtin:discard", "--threads", "1", "--max-connections", "200"]);
+    // Again and again: allocations that were given back are not those of new memory.
+    for _ in 0..4 {
+        let mut clients: Vec<_> = (0..200).map(|_| tapline.connect()).collect();
+        for client in &mut clients {
+            client.write_all(b"x").unwrap();
+            tapline.event("dialed");
+        }
+        let resident = resident(tapline.pid());
+        assert!(resident < 48 << 20, "{resident}");
+        for client in &mut clients {
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_all(client), b"");
+        }
+    }
+}
