@@ -9,14 +9,14 @@ use crate::{
     dial::resolve,
     event::{By, ConnId, End, Event, Events, Phase, Progress, Traffic},
     idle::silence,
-    server::{BindError, Guard, Limits, Served, Tally, drain, workers::Workers},
+    server::{BindError, Guard, Limits, Served, Tally, bind_every, drain, workers::Workers},
     shutdown::Shutdown,
 };
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -41,7 +41,7 @@ const SHARED: usize = 4 * MOST_BYTES;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Once the end was asked for, a session that is silent for this long has said what it had to say.
 const QUIET: Duration = Duration::from_millis(500);
-/// How often losses are said at most.
+/// How often losses and failures are said at most.
 const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// What a command does with the datagrams of one client.
@@ -137,11 +137,7 @@ impl DatagramServer {
     pub async fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
         let bound = match addr {
             ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| udp_socket(addrs[0])),
-            // A machine without IPv6 has every IPv4 interface left.
-            ListenAddr::Every(port) => udp_socket((Ipv6Addr::UNSPECIFIED, *port).into()).or_else(|error| match error.raw_os_error() {
-                Some(97) => udp_socket((Ipv4Addr::UNSPECIFIED, *port).into()), // EAFNOSUPPORT
-                _ => Err(error),
-            }),
+            ListenAddr::Every(port) => bind_every(*port, udp_socket),
             ListenAddr::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "datagrams need an address and a port")),
         };
         let with_addr = bound.and_then(|socket| Ok((Endpoint::Tcp(socket.local_addr()?), Arc::new(socket))));
@@ -223,7 +219,7 @@ struct Inbox {
 impl<H: DatagramHandler> Desk<H> {
     /// Receives. While `open`, until as many sessions as are wanted were opened.
     async fn receive(&mut self, open: bool) {
-        let mut buffer = BytesMut::new();
+        let (mut buffer, mut failures) = (BytesMut::new(), Seldom::default());
         while !open || self.most.is_none_or(|most| self.opened < most) {
             // No datagram is longer, so that none is cut.
             if buffer.capacity() < MOST_BYTES {
@@ -240,7 +236,9 @@ impl<H: DatagramHandler> Desk<H> {
                 received = socket.recv_buf_from(&mut buffer) => match received {
                     Ok((_, peer)) => self.hand_over(peer, buffer.split().freeze(), open),
                     Err(error) => {
-                        self.events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: PAUSE });
+                        if failures.may_be_said() {
+                            self.events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: PAUSE });
+                        }
                         sleep(PAUSE).await;
                     }
                 },
@@ -338,7 +336,7 @@ async fn run<H: DatagramHandler>(handler: Arc<H>, mut session: Session, guard: G
 struct Losses {
     datagrams: u64,
     why: &'static str,
-    said: Option<Instant>,
+    said: Seldom,
 }
 
 impl Losses {
@@ -349,10 +347,23 @@ impl Losses {
     }
 
     fn say(&mut self, events: &Events, last: bool) {
-        if self.datagrams > 0 && (last || self.said.is_none_or(|at| at.elapsed() >= SAID_EVERY)) {
-            self.said = Some(Instant::now());
+        if self.datagrams > 0 && (last || self.said.may_be_said()) {
             events.emit(Event::Lost { id: None, datagrams: std::mem::take(&mut self.datagrams), why: self.why.into() });
         }
+    }
+}
+
+/// When something was said last that may happen all the time.
+#[derive(Default)]
+struct Seldom(Option<Instant>);
+
+impl Seldom {
+    fn may_be_said(&mut self) -> bool {
+        let may = self.0.is_none_or(|at| at.elapsed() >= SAID_EVERY);
+        if may {
+            self.0 = Some(Instant::now());
+        }
+        may
     }
 }
 

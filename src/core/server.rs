@@ -11,6 +11,7 @@ use crate::{
     stream::{Socket, Stream},
 };
 use listener::Listener;
+pub(crate) use listener::bind_every;
 use std::{
     future::Future,
     io,

@@ -50,11 +50,7 @@ impl Listener {
         match addr {
             // A name that has several addresses is listened on at its first.
             ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| tcp_listener(addrs[0])),
-            // A machine without IPv6 has every IPv4 interface left.
-            ListenAddr::Every(port) => tcp_listener((Ipv6Addr::UNSPECIFIED, *port).into()).or_else(|error| match error.raw_os_error() {
-                Some(97) => tcp_listener((Ipv4Addr::UNSPECIFIED, *port).into()), // EAFNOSUPPORT
-                _ => Err(error),
-            }),
+            ListenAddr::Every(port) => bind_every(*port, tcp_listener),
             ListenAddr::Unix(path) => unix_listener(path).await,
         }
     }
@@ -99,6 +95,20 @@ impl Listener {
             }
         }
     }
+}
+
+/// An address family that the machine does not have: EAFNOSUPPORT, and the same of Windows.
+#[cfg(unix)]
+const NO_SUCH_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+#[cfg(not(unix))]
+const NO_SUCH_FAMILY: i32 = 10_047;
+
+/// Binds to every interface; a machine without IPv6 has those of IPv4 left.
+pub(crate) fn bind_every<T>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.raw_os_error() {
+        Some(NO_SUCH_FAMILY) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
+        _ => Err(error),
+    })
 }
 
 #[cfg(target_os = "linux")]
@@ -164,4 +174,18 @@ async fn unix_listener(path: &Path) -> io::Result<Listener> {
 #[cfg(not(unix))]
 async fn unix_listener(_: &Path) -> io::Result<Listener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interface_is_those_of_ipv4_where_there_is_no_ipv6() {
+        let without = |addr: SocketAddr| if addr.is_ipv4() { Ok(addr) } else { Err(io::Error::from_raw_os_error(NO_SUCH_FAMILY)) };
+        assert_eq!(bind_every(80, without).unwrap(), (Ipv4Addr::UNSPECIFIED, 80).into());
+        assert_eq!(bind_every(80, Ok).unwrap(), (Ipv6Addr::UNSPECIFIED, 80).into());
+        let taken = |_| Err::<(), _>(io::ErrorKind::AddrInUse.into());
+        assert_eq!(bind_every(80, taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 }
