@@ -33,10 +33,11 @@ impl DatagramHandler for Datagrams {
                 Reply::Once(reply) => reply,
                 Reply::Silence => continue,
             };
-            if let Err(error) = session.reply(answer).await {
-                return End::io(By::Local, Phase::Relay, &error);
+            match session.reply(answer).await {
+                Ok(true) => client.sent(answer).await,
+                Ok(false) => {}
+                Err(error) => return End::io(By::Local, Phase::Relay, &error),
             }
-            client.sent(answer).await;
         }
     }
 }

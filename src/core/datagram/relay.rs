@@ -1,6 +1,6 @@
 //! Relaying a session to one target.
 
-use super::{DatagramHandler, Session};
+use super::{DatagramHandler, Session, session::is_too_long};
 use crate::{
     addr::{Endpoint, HostPort},
     dial::resolve,
@@ -9,12 +9,13 @@ use crate::{
     tap::{Tap, Tapped},
 };
 use bytes::Bytes;
+use socket2::SockRef;
 use std::{
     cell::RefCell,
-    io,
+    io::{self, Read},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -25,6 +26,9 @@ use tokio::{
 
 /// The length of a datagram at most: what its length field holds, RFC 768.
 pub const MOST_BYTES: usize = 65_535;
+
+/// Datagrams that are passed on after an error, at most: more than the queue of a socket holds unless it was made longer.
+const ARRIVED: usize = 1024;
 
 /// Relays datagrams to one target.
 #[derive(Clone, Debug)]
@@ -83,31 +87,69 @@ impl DatagramHandler for DatagramRelay {
 impl DatagramRelay {
     async fn relay(&self, session: &mut Session, socket: &UdpSocket, taps: &[Tapped]) -> End {
         let mut over = pin!(session.over(self.idle));
-        loop {
-            let passed = tokio::select! {
+        let end = loop {
+            tokio::select! {
                 datagram = session.receive() => {
                     see(taps, Direction::Up, &datagram).await;
-                    socket.send(&datagram).await.map(|_| ())
-                }
-                ready = socket.ready(Interest::READABLE | Interest::ERROR) => match ready.and_then(|ready| pass(socket, ready, session, !taps.is_empty())) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(datagram)) => {
-                        if let Err(error) = session.reply(&datagram).await {
-                            return End::io(By::Local, Phase::Relay, &error);
+                    match socket.send(&datagram).await {
+                        Ok(_) => {}
+                        Err(error) => if let Err(end) = told(session, &error) {
+                            session.counts.lost.fetch_add(1, Relaxed);
+                            break end;
                         }
-                        see(taps, Direction::Down, &datagram).await;
-                        Ok(())
                     }
-                    Err(error) => Err(error),
-                },
+                }
+                ready = socket.ready(Interest::READABLE | Interest::ERROR) => {
+                    let passed = match ready {
+                        Ok(ready) => pass(socket, ready, session, !taps.is_empty()),
+                        Err(error) => Err(End::io(By::Local, Phase::Relay, &error)),
+                    };
+                    match passed {
+                        Ok(None) => {}
+                        Ok(Some(datagram)) => if let Err(end) = pass_on(session, &datagram, taps).await { break end },
+                        Err(end) => break end,
+                    }
+                }
                 end = &mut over => return end,
-            };
-            if let Err(error) = passed {
-                // ECONNREFUSED is the ICMP message "port unreachable", udp(7).
-                return End::io(By::Target, Phase::Relay, &error);
+            }
+        };
+        // An error overtakes what has arrived before it.
+        let mut buffer = vec![0; MOST_BYTES];
+        for _ in 0..ARRIVED {
+            // Asked directly: the runtime may not know yet that something is there.
+            match (&*SockRef::from(socket)).read(&mut buffer) {
+                Ok(n) => {
+                    if pass_on(session, &Bytes::copy_from_slice(&buffer[..n]), taps).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // The same error once more, for another datagram.
+                Err(_) => {}
             }
         }
+        end
     }
+}
+
+/// An error of the target's socket, which may be of a datagram that was sent before, udp(7): ECONNREFUSED is the ICMP message
+/// "port unreachable". EMSGSIZE costs one datagram; after "fragmentation needed" the next ones are sent in fragments.
+fn told(session: &Session, error: &io::Error) -> Result<(), End> {
+    if !is_too_long(error) {
+        return Err(End::io(By::Target, Phase::Relay, error));
+    }
+    session.counts.too_long.fetch_add(1, Relaxed);
+    Ok(())
+}
+
+/// Passes one datagram on to the client; an error is this machine's.
+async fn pass_on(session: &Session, datagram: &Bytes, taps: &[Tapped]) -> Result<(), End> {
+    match session.reply(datagram).await {
+        Ok(true) => see(taps, Direction::Down, datagram).await,
+        Ok(false) => {}
+        Err(error) => return Err(End::io(By::Local, Phase::Relay, &error)),
+    }
+    Ok(())
 }
 
 /// Shows a datagram that has just passed.
@@ -118,26 +160,29 @@ async fn see(taps: &[Tapped], direction: Direction, datagram: &Bytes) {
 }
 
 /// Passes one datagram on to the client, or returns it where someone watches or the kernel has no room for it now.
-fn pass(socket: &UdpSocket, ready: Ready, session: &Session, watched: bool) -> io::Result<Option<Bytes>> {
+fn pass(socket: &UdpSocket, ready: Ready, session: &Session, watched: bool) -> Result<Option<Bytes>, End> {
     if ready.is_error() {
         // An error does not make the socket readable.
-        let told = || socket.take_error().and_then(|error| Err(error.unwrap_or_else(|| io::ErrorKind::WouldBlock.into())));
-        match socket.try_io(Interest::ERROR, told) {
+        let asked = socket.try_io(Interest::ERROR, || socket.take_error()?.map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), Ok));
+        match asked {
+            Ok(error) => told(session, &error)?,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            told => told?,
+            Err(error) => return Err(End::io(By::Local, Phase::Relay, &error)),
         }
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        let n = match socket.try_recv(scratch) {
+        let datagram = match socket.try_recv(scratch) {
+            Ok(n) => &scratch[..n],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            received => received?,
+            Err(error) => return told(session, &error).map(|()| None),
         };
         if watched {
-            return Ok(Some(Bytes::copy_from_slice(&scratch[..n])));
+            return Ok(Some(Bytes::copy_from_slice(datagram)));
         }
-        match session.try_reply(&scratch[..n]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Bytes::copy_from_slice(&scratch[..n]))),
-            sent => sent.map(|()| None),
+        match session.try_reply(datagram) {
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Bytes::copy_from_slice(datagram))),
+            Err(error) => Err(End::io(By::Local, Phase::Relay, &error)),
         }
     })
 }

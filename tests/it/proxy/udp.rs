@@ -198,6 +198,92 @@ fn it_listens_on_ipv6_and_on_every_interface() {
 }
 
 #[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    for listen in [":0", "0.0.0.0:0"] {
+        let (server, target) = socket();
+        let mut tapline = Tapline::start(&["proxy", "--udp", listen, &target.to_string()]);
+        let (client, _) = socket();
+        // Of one client two sessions: it tells them apart as well.
+        for ip in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+            let asked = SocketAddr::from((ip, tapline.addr().port()));
+            // One that takes answers from there only, and one that takes them from everywhere.
+            let connected = UdpSocket::bind("127.0.0.1:0").unwrap();
+            connected.set_read_timeout(Some(DEADLINE)).unwrap();
+            connected.connect(asked).unwrap();
+            connected.send(b"connected").unwrap();
+            let (_, from) = receive_from(&server);
+            server.send_to(b"answer", from).unwrap();
+            assert_eq!(receive(&connected), b"answer");
+            client.send_to(b"question", asked).unwrap();
+            let (_, from) = receive_from(&server);
+            server.send_to(b"answer", from).unwrap();
+            assert_eq!(receive_from(&client), (b"answer".to_vec(), asked));
+        }
+        assert_eq!(tapline.stop(), Some(0));
+        assert_eq!(tapline.seen.iter().filter(|event| event["event"] == "closed").count(), 4);
+    }
+}
+
+#[test]
+fn a_datagram_too_long_for_the_other_side_is_lost_and_nothing_else() {
+    // IPv6 carries eight bytes more than IPv4.
+    let long = pattern(65_515);
+    for (listen, at) in [("127.0.0.1:0", "[::1]:0"), ("[::1]:0", "127.0.0.1:0")] {
+        let server = UdpSocket::bind(at).unwrap();
+        server.set_read_timeout(Some(DEADLINE)).unwrap();
+        let target = server.local_addr().unwrap().to_string();
+        let mut tapline = Tapline::start(&["proxy", "--udp", "--hex", listen, &target, "--idle-timeout", "300ms"]);
+        let client = UdpSocket::bind((tapline.addr().ip(), 0)).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        client.connect(tapline.addr()).unwrap();
+        client.send(b"before").unwrap();
+        let (_, from) = receive_from(&server);
+        if client.send(&long).is_err() {
+            server.send_to(&long, from).unwrap();
+        }
+        client.send(b"after").unwrap();
+        assert_eq!(receive_from(&server), (b"after".to_vec(), from));
+        server.send_to(b"answer", from).unwrap();
+        assert_eq!(receive(&client), b"answer");
+        let lost = tapline.event("lost");
+        assert_eq!((&lost["id"], &lost["datagrams"]), (&json!(1), &json!(1)));
+        assert!(lost["why"].as_str().unwrap().contains("longer"), "{lost}");
+        assert_eq!(end_of(&tapline.closed()).0, "timeout");
+    }
+}
+
+#[test]
+fn what_has_arrived_before_an_error_is_passed_on() {
+    for _ in 0..8 {
+        let (mut tapline, server) = start(&["--threads", "1"]);
+        let client = client(tapline.addr());
+        client.send(b"1").unwrap();
+        let (_, from) = receive_from(&server);
+        // While it stands still: an answer, a target that goes, and what makes it notice.
+        tapline.signal("STOP");
+        server.send_to(b"answer", from).unwrap();
+        drop(server);
+        client.send(b"2").unwrap();
+        client.send(b"3").unwrap();
+        tapline.signal("CONT");
+        assert_eq!(receive(&client), b"answer");
+        assert_eq!(end_of(&tapline.closed()), ("target", "relay", "refused", true));
+    }
+}
+
+#[test]
+fn empty_datagrams_keep_a_session_open() {
+    let (tapline, server) = start(&["--idle-timeout", "200ms"]);
+    let (client, started) = (client(tapline.addr()), std::time::Instant::now());
+    client.send(b"").unwrap();
+    let (_, session) = receive_from(&server);
+    while started.elapsed() < Duration::from_millis(800) {
+        client.send(b"").unwrap();
+        assert_eq!(receive_from(&server), (vec![], session));
+    }
+}
+
+#[test]
 fn what_datagrams_do_not_have_is_wrong_usage() {
     for (args, why) in [
         (&["0", "tls:localhost:1"][..], "--udp sends to HOST:PORT"),
