@@ -6,7 +6,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::sync_channel,
     },
+    thread,
 };
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -41,7 +43,7 @@ impl Workers {
         let mut workers = vec![Worker { events: Handle::current(), open: Arc::default() }];
         let mut started = Ok(());
         for number in 1..threads.get() {
-            match start(number, stop.clone()) {
+            match start(thread::Builder::new().name(format!("worker-{number}")), stop.clone()) {
                 Ok(events) => workers.push(Worker { events, open: Arc::default() }),
                 Err(error) => {
                     started = Err(error);
@@ -62,13 +64,31 @@ impl Workers {
     }
 }
 
-fn start(number: usize, stop: CancellationToken) -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-    let handle = runtime.handle().clone();
-    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+fn start(thread: thread::Builder, stop: CancellationToken) -> io::Result<Handle> {
+    let (said_ready, ready) = sync_channel(1);
+    thread.spawn(move || {
+        // Made where it ends: a runtime that is dropped within another one panics, and the thread may not start.
+        let runtime = match Builder::new_current_thread().enable_io().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(said_ready.send(Err(error))),
+        };
+        // The caller waits for it.
+        let _ = said_ready.send(Ok(runtime.handle().clone()));
         runtime.block_on(stop.cancelled());
         // A resolver that still waits must not hold the end up.
         runtime.shutdown_background();
     })?;
-    Ok(handle)
+    ready.recv().unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_cannot_be_started_is_an_error_and_no_more() {
+        // No address space has room for such a stack.
+        let thread = thread::Builder::new().stack_size(1 << 50);
+        start(thread, CancellationToken::new()).unwrap_err();
+    }
 }
