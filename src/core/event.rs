@@ -252,14 +252,22 @@ pub fn cause_words(error: &(dyn std::error::Error + 'static)) -> String {
 /// local ports; not permitted.
 #[must_use]
 pub fn is_local(error: &io::Error) -> bool {
-    use io::ErrorKind::{AddrInUse, AddrNotAvailable, OutOfMemory, PermissionDenied};
-    is_descriptor_shortage(error) || matches!(error.kind(), AddrInUse | AddrNotAvailable | OutOfMemory | PermissionDenied)
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    is_shortage(error) || matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied)
 }
 
-/// EMFILE and ENFILE (accept(2), socket(2)): the process or the machine has no descriptor left, which passes.
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2), socket(2)): the process or the machine has no descriptor, buffer or memory
+/// left, which passes.
 #[must_use]
-pub fn is_descriptor_shortage(error: &io::Error) -> bool {
-    cfg!(unix) && matches!(error.raw_os_error(), Some(24 | 23))
+pub fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS)) {
+            return true;
+        }
+    }
+    error.kind() == io::ErrorKind::OutOfMemory // ENOMEM
 }
 
 /// Where events go.
@@ -306,8 +314,9 @@ mod tests {
 
     #[test]
     fn a_local_error_is_never_blamed_on_the_other_side() {
-        let emfile = io::Error::from_raw_os_error(24);
-        assert_eq!(End::io(By::Target, Phase::Dial, &emfile).by, By::Local);
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM] {
+            assert_eq!(End::io(By::Target, Phase::Dial, &errno.into()).by, By::Local);
+        }
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(End::io(By::Target, Phase::Relay, &reset).by, By::Target);
     }

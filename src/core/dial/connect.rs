@@ -1,6 +1,6 @@
 //! One TCP connection to one address.
 
-use crate::{event::is_descriptor_shortage, stream::Stream};
+use crate::{event::is_shortage, stream::Stream};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     future::poll_fn,
@@ -39,7 +39,7 @@ impl Options {
             match self.connect_once(addr, first).await {
                 // Simultaneous open with itself: the kernel chose the target's port as the source (RFC 9293 section 3.5).
                 Ok((tcp, _)) if tcp.local_addr()? == addr => return Err(io::ErrorKind::ConnectionRefused.into()),
-                Err(error) if is_descriptor_shortage(&error) => sleep(SHORTAGE).await,
+                Err(error) if is_shortage(&error) => sleep(SHORTAGE).await,
                 result => return result,
             }
         }

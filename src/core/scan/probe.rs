@@ -1,6 +1,6 @@
 //! One port: a connection is tried, and what came back is a verdict.
 
-use crate::event::{io_words, is_descriptor_shortage, is_local};
+use crate::event::{io_words, is_local, is_shortage};
 use serde::Serialize;
 use std::{
     fmt, io,
@@ -39,7 +39,7 @@ pub struct Verdict {
     pub elapsed: Duration,
 }
 
-/// The pause where a probe finds no descriptor or local port left.
+/// The pause where a probe finds no descriptor, memory or local port left.
 const SHORTAGE: Duration = Duration::from_millis(20);
 /// How often such a pause is made before the probe is given up as an error.
 const PATIENCE: u32 = 500;
@@ -60,7 +60,7 @@ pub(super) async fn probe(addr: SocketAddr, limit: Duration, retries: u32) -> Ve
                 continue;
             }
             Ok(Ok(_)) => (State::Open, "took a connection".to_owned()),
-            Ok(Err(error)) if (is_descriptor_shortage(&error) || error.kind() == io::ErrorKind::AddrNotAvailable) && short < PATIENCE => {
+            Ok(Err(error)) if (is_shortage(&error) || error.kind() == io::ErrorKind::AddrNotAvailable) && short < PATIENCE => {
                 short += 1;
                 sleep(SHORTAGE).await;
                 continue;

@@ -3,7 +3,7 @@
 use crate::{
     addr::{Endpoint, ListenAddr},
     dial::resolve,
-    event::{Event, Events, is_descriptor_shortage},
+    event::{Event, Events, is_shortage},
     stream::Socket,
 };
 use std::{
@@ -74,9 +74,7 @@ impl Listener {
         }
     }
 
-    /// Accepts whatever it takes. Out of descriptors, the connection stays in the queue and accept(2) would fail again
-    /// at once, so the pause doubles; any other error tells of one connection that is gone already (accept(2):
-    /// ECONNABORTED and the pending network errors), and the next one is taken.
+    /// Accepts whatever it takes: after a failure again, after a pause, which is told at most once a second.
     pub(super) async fn accept_patiently(&self, events: &Events) -> (Socket, Endpoint) {
         let mut pause = BACK_OFF.0;
         let mut said: Option<Instant> = None;
@@ -84,13 +82,12 @@ impl Listener {
             match self.accept().await {
                 Ok(conn) => return conn,
                 Err(error) => {
+                    let wait = back_off(&error, &mut pause);
                     if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                         said = Some(Instant::now());
-                        events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: pause });
+                        events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: wait });
                     }
-                    let wait = if is_descriptor_shortage(&error) { pause } else { BACK_OFF.0 };
                     sleep(wait).await;
-                    pause = (pause * 2).min(BACK_OFF.1);
                 }
             }
         }
@@ -109,6 +106,13 @@ pub(crate) fn bind_every<T>(port: u16, bind: impl Fn(SocketAddr) -> io::Result<T
         Some(NO_SUCH_FAMILY) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
         _ => Err(error),
     })
+}
+
+/// How long to wait after a failed accept. In a shortage the connection stays in the queue and accept(2) would fail again
+/// at once, so that each wait is twice the one before. Any other error tells of one connection that is gone already
+/// (accept(2): ECONNABORTED and the pending network errors): the next one waits no longer for it.
+fn back_off(error: &io::Error, pause: &mut Duration) -> Duration {
+    if is_shortage(error) { std::mem::replace(pause, (*pause * 2).min(BACK_OFF.1)) } else { BACK_OFF.0 }
 }
 
 #[cfg(target_os = "linux")]
@@ -176,9 +180,10 @@ async fn unix_listener(_: &Path) -> io::Result<Listener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn every_interface_is_those_of_ipv4_where_there_is_no_ipv6() {
@@ -187,5 +192,17 @@ mod tests {
         assert_eq!(bind_every(80, Ok).unwrap(), (Ipv6Addr::UNSPECIFIED, 80).into());
         let taken = |_| Err::<(), _>(io::ErrorKind::AddrInUse.into());
         assert_eq!(bind_every(80, taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn only_shortages_make_the_pause_longer() {
+        let mut pause = BACK_OFF.0;
+        let waits = [Errno::MFILE, Errno::CONNABORTED, Errno::NOMEM, Errno::CONNABORTED, Errno::NOBUFS, Errno::NFILE].map(|errno| {
+            let wait = back_off(&errno.into(), &mut pause);
+            wait.as_millis()
+        });
+        assert_eq!(waits, [5, 5, 10, 5, 20, 40]);
+        (0..10).for_each(|_| drop(back_off(&Errno::MFILE.into(), &mut pause)));
+        assert_eq!(back_off(&Errno::MFILE.into(), &mut pause), BACK_OFF.1);
     }
 }
