@@ -6,7 +6,7 @@ pub use connect::Options;
 
 use crate::{
     addr::{Endpoint, Host, HostPort, Target},
-    event::is_local,
+    event::{is_local, is_shortage},
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
     stream::Stream,
     tls::ClientTls,
@@ -78,19 +78,27 @@ impl DialError {
     pub fn is_local(&self) -> bool {
         !self.timed_out && is_local(&self.error)
     }
+
+    /// Whether no other target could be connected to either: this process or machine is short of what that takes.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        is_shortage(&self.error)
+    }
 }
 
 impl Dialer {
     /// Connects to the target. A name is resolved anew, and all of its addresses are tried (Happy Eyeballs, RFC 8305).
     ///
     /// The preamble goes out in one write. Where the first bytes for the target are there already, they may go out in the
-    /// same one: how many did is in `sent`. They reach nobody but the target that took the connection.
+    /// same one: how many did is in `sent`. They reach nobody but the target that took the connection. Short of
+    /// descriptors, buffers or memory, it waits for them for as long as there is time.
     ///
     /// # Errors
     /// The name has no address, no address took the connection, the handshake failed, the time was over.
     pub async fn dial(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> Result<Dialed, DialError> {
         let started = Instant::now();
-        match tokio::time::timeout(self.connect_timeout, self.connect(target, preamble, first)).await {
+        let connecting = self.connect(target, preamble, first, started.checked_add(self.connect_timeout));
+        match tokio::time::timeout(self.connect_timeout, connecting).await {
             Ok(Ok((stream, addr, sent))) => Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent }),
             Ok(Err(error)) => Err(DialError { target: target.clone(), error, timed_out: false }),
             Err(_) => {
@@ -100,7 +108,14 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> io::Result<(Stream, Endpoint, usize)> {
+    /// Without a deadline where that lies too far ahead to be told.
+    async fn connect(
+        &self,
+        target: &Target,
+        preamble: Preamble<'_>,
+        first: &[u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<(Stream, Endpoint, usize)> {
         let header = if let Preamble::Client(header) = preamble { header } else { &[] };
         let (mut stream, addr, sent): (Stream, _, _) = match target {
             Target::Tcp(to) | Target::Tls(to) => {
@@ -110,7 +125,7 @@ impl Dialer {
                     _ if header.is_empty() => Cow::Borrowed(first),
                     _ => Cow::Owned([header, first].concat()),
                 };
-                let (tcp, addr, sent) = connect_host(to, self.options, &early).await?;
+                let (tcp, addr, sent) = connect_host(to, self.options, &early, deadline).await?;
                 let stream = Stream::from(tcp);
                 stream.traffic().add_sent(sent);
                 (stream, Endpoint::tcp(addr), sent)
@@ -172,10 +187,15 @@ fn unresolved(name: &str, error: &io::Error) -> String {
     format!("cannot resolve {name}: {}", text.strip_prefix("failed to lookup address information: ").unwrap_or(&text))
 }
 
-async fn connect_host(to: &HostPort, options: Options, first: &[u8]) -> io::Result<(TcpStream, SocketAddr, usize)> {
+async fn connect_host(
+    to: &HostPort,
+    options: Options,
+    first: &[u8],
+    deadline: Option<Instant>,
+) -> io::Result<(TcpStream, SocketAddr, usize)> {
     if let Host::Ip(ip) = to.host {
         let addr = SocketAddr::new(ip, to.port);
-        return options.connect(addr, first).await.map(|(tcp, sent)| (tcp, addr, sent));
+        return options.connect(addr, first, deadline).await.map(|(tcp, sent)| (tcp, addr, sent));
     }
     let mut left = interleaved(resolve(to).await?).into_iter();
     let mut attempts = JoinSet::new();
@@ -185,7 +205,7 @@ async fn connect_host(to: &HostPort, options: Options, first: &[u8]) -> io::Resu
             Some(addr) => {
                 let _ = attempts.spawn(async move {
                     // Several addresses race: none but the winner may have the first bytes.
-                    options.connect(addr, &[]).await.map(|(tcp, sent)| (tcp, addr, sent))
+                    options.connect(addr, &[], deadline).await.map(|(tcp, sent)| (tcp, addr, sent))
                 });
             }
             None if attempts.is_empty() => return Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into())),

@@ -241,11 +241,22 @@ pub fn io_words(error: &io::Error) -> String {
 /// layers of "error sending request".
 #[must_use]
 pub fn cause_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let cause = innermost(error);
+    cause.downcast_ref().map_or_else(|| cause.to_string(), io_words)
+}
+
+/// Whether the innermost cause of an error is local, as [`is_local`] says it.
+#[must_use]
+pub fn is_local_cause(error: &(dyn std::error::Error + 'static)) -> bool {
+    innermost(error).downcast_ref().is_some_and(is_local)
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.downcast_ref().map_or_else(|| cause.to_string(), io_words)
+    cause
 }
 
 /// Whether an error tells of this process or machine and not of the other side: out of descriptors, buffers, memory,

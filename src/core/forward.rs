@@ -67,10 +67,15 @@ impl Forward {
                     return Ok((lease.taken(stream.traffic()), stream, addr));
                 }
                 Err(error) => {
-                    lease.failed();
-                    let next = leases.peek().is_some();
+                    if !error.is_local() {
+                        lease.failed();
+                    }
+                    let next = !error.is_shortage() && leases.peek().is_some();
                     conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: io_words(&error.error), next });
                     last = Some((lease.label.clone(), error));
+                    if !next {
+                        break;
+                    }
                 }
             }
         }

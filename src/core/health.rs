@@ -3,7 +3,7 @@
 use crate::{
     addr::Target,
     dial::{Dialer, Preamble},
-    event::{Event, Events, cause_words, io_words},
+    event::{Event, Events, cause_words, io_words, is_local_cause},
     pool::Backend,
     proxy_header::Version,
     shutdown::Shutdown,
@@ -39,6 +39,12 @@ pub enum Probe {
     Http(String),
 }
 
+/// What a check says of a backend, and why.
+type Verdict = Result<String, String>;
+
+/// Why this machine could not ask, which says nothing of the backend.
+struct Unasked(String);
+
 /// Counts verdicts in a row.
 #[derive(Debug, Default)]
 struct Observed {
@@ -71,6 +77,9 @@ pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdo
     // After a check that took long the next one waits its full time: a slow backend is not asked more often.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let client = client(&checks);
+    // A shortage is told before the time for the check is over.
+    let dialer = Dialer { connect_timeout: dialer.connect_timeout.min(checks.timeout), ..dialer };
+    let mut said_unasked = false;
     loop {
         tokio::select! {
             biased;
@@ -78,9 +87,16 @@ pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdo
             _ = ticks.tick() => {}
         }
         let verdict = match timeout(checks.timeout, check(&backend.target, &checks.probe, &dialer, client.as_ref())).await {
-            Ok(verdict) => verdict,
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(Unasked(why))) => {
+                if !std::mem::replace(&mut said_unasked, true) {
+                    events.emit(Event::Note { text: format!("cannot check {}: {why}", backend.label) });
+                }
+                continue;
+            }
             Err(_) => Err(format!("no answer for {:?}", checks.timeout)),
         };
+        said_unasked = false;
         let up = backend.is_up();
         if observed.turns(up, verdict.is_ok(), &checks) {
             backend.set_up(!up);
@@ -97,30 +113,29 @@ fn client(checks: &Checks) -> Option<reqwest::Client> {
     builder.user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION"))).build().ok()
 }
 
-async fn check(target: &Target, probe: &Probe, dialer: &Dialer, client: Option<&reqwest::Client>) -> Result<String, String> {
-    match (probe, target, client) {
-        (Probe::Http(path), Target::Tcp(to), Some(client)) => {
-            let answer = client.get(format!("http://{to}{path}")).send().await.map_err(|error| cause_words(&error))?;
-            let status = answer.status();
+async fn check(target: &Target, probe: &Probe, dialer: &Dialer, client: Option<&reqwest::Client>) -> Result<Verdict, Unasked> {
+    Ok(match (probe, target, client) {
+        (Probe::Http(path), Target::Tcp(to), Some(client)) => match client.get(format!("http://{to}{path}")).send().await {
             // A redirect counts as well: whoever redirects is there.
-            if status.is_success() || status.is_redirection() {
-                Ok(format!("answered {status}"))
-            } else {
-                Err(format!("answered {status}"))
-            }
-        }
+            Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => Ok(format!("answered {}", answer.status())),
+            Ok(answer) => Err(format!("answered {}", answer.status())),
+            Err(error) if is_local_cause(&error) => return Err(Unasked(cause_words(&error))),
+            Err(error) => Err(cause_words(&error)),
+        },
         (Probe::Http(_), other, _) => Err(format!("{other} cannot be checked by HTTP")),
-        (Probe::Connect(announce), ..) => {
-            let preamble = announce.map_or(Preamble::None, Preamble::Own);
-            let mut dialed = dialer.dial(target, preamble, &[]).await.map_err(|error| io_words(&error.error))?;
-            if announce.is_some() {
-                // FIN and not the RST of a stream that is dropped, which could overtake the header. A backend that closed
-                // first has taken the connection all the same.
-                let _ = dialed.stream.shutdown().await;
+        (Probe::Connect(announce), ..) => match dialer.dial(target, announce.map_or(Preamble::None, Preamble::Own), &[]).await {
+            Ok(mut dialed) => {
+                if announce.is_some() {
+                    // FIN and not the RST of a stream that is dropped, which could overtake the header. A backend that
+                    // closed first has taken the connection all the same.
+                    let _ = dialed.stream.shutdown().await;
+                }
+                Ok("takes connections".to_owned())
             }
-            Ok("takes connections".to_owned())
-        }
-    }
+            Err(error) if error.is_local() => return Err(Unasked(io_words(&error.error))),
+            Err(error) => Err(io_words(&error.error)),
+        },
+    })
 }
 
 #[cfg(test)]

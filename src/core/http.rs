@@ -228,9 +228,13 @@ impl Client {
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
                         Ok(sender) => sender,
                         Err(error) => {
-                            let (why, next) = (io_words(&error.error), leases.peek().is_some());
+                            let (why, next) = (io_words(&error.error), !error.is_shortage() && leases.peek().is_some());
                             self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why, next });
-                            last = Some(undialed(&label, &error));
+                            let unanswered = undialed(&label, &error);
+                            if !next {
+                                return Err(unanswered);
+                            }
+                            last = Some(unanswered);
                             break;
                         }
                     },

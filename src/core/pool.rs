@@ -93,7 +93,7 @@ impl Lease {
         self
     }
 
-    /// The backend has not taken a connection.
+    /// The backend has not taken a connection, for a reason of its own.
     pub fn failed(&self) {
         self.backend.totals.failed.fetch_add(1, Relaxed);
     }

@@ -157,3 +157,25 @@ fn the_end_tells_what_each_target_has_come_to() {
     // Each second connection is for the one that refuses, and goes on to the other.
     assert_eq!(numbers.collect::<Vec<_>>(), [[4, 0, 20, 20], [0, 2, 0, 0]]);
 }
+
+#[test]
+fn a_want_of_descriptors_is_told_as_such_and_held_against_no_backend() {
+    let ((listening, a), (_b, b)) = (listener(), listener());
+    let mut tapline = balancer(&[a.to_string(), b.to_string()], &["--no-checks", "--connect-timeout", "300ms"]);
+    // What serves is all there as soon as it has served.
+    let client = tapline.connect();
+    drop((accept(&listening), client));
+    tapline.closed();
+    // One for the client, none for a backend.
+    let starved = starve_but(&tapline, 1);
+    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    let closed = tapline.closed();
+    assert_eq!(end_of(&closed), ("local", "dial", &format!("{b}: Too many open files (os error 24)")[..], true));
+    // Another backend would take as many descriptors.
+    let failed: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "dial_failed").map(|event| &event["next"]).collect();
+    assert_eq!(failed, [false]);
+    drop(starved);
+    assert_eq!(tapline.stop(), Some(0));
+    let targets: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "target").map(|event| &event["failed"]).collect();
+    assert_eq!(targets, [0]);
+}

@@ -224,23 +224,31 @@ pub fn with_descriptors(limit: u32, args: &[&str]) -> Tapline {
     Tapline::from(&mut command)
 }
 
-/// The running program can open nothing more, until this is dropped.
+/// The limit on open files of the running program is low, until this is dropped.
 pub struct Starved {
     pid: rustix::process::Pid,
     before: rustix::process::Rlimit,
 }
 
-/// Lowers the limit of the running program to the descriptors that it has.
+/// The running program can open nothing more.
 pub fn starve(tapline: &Tapline) -> Starved {
-    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    limit_descriptors(tapline, 0)
+}
+
+/// The running program can have so many more descriptors open than it has.
+pub fn starve_but(tapline: &Tapline, more: usize) -> Starved {
     let open: std::collections::BTreeSet<u64> = std::fs::read_dir(format!("/proc/{}/fd", tapline.pid()))
         .unwrap()
         .map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap())
         .collect();
-    let free = (0..=open.len() as u64).find(|fd| !open.contains(fd));
+    limit_descriptors(tapline, (0..).filter(|fd| !open.contains(fd)).nth(more).unwrap())
+}
+
+fn limit_descriptors(tapline: &Tapline, current: u64) -> Starved {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let pid = Pid::from_raw(tapline.pid().cast_signed()).unwrap();
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: free, maximum }).unwrap();
+    let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(current), maximum }).unwrap();
     Starved { pid, before }
 }
 

@@ -4,13 +4,13 @@ use crate::{event::is_shortage, stream::Stream};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     future::poll_fn,
-    io::{self, Write},
+    io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{net::TcpStream, time::sleep};
 
-/// The pause before another try where the process is out of descriptors.
+/// The pause before another try in a shortage.
 const SHORTAGE: Duration = Duration::from_millis(20);
 
 /// What is asked of TCP sockets.
@@ -33,13 +33,14 @@ impl Options {
         }
     }
 
-    /// Connects to one address. Out of descriptors it waits for one: the caller's deadline ends that.
-    pub(super) async fn connect(self, addr: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+    /// Connects to one address, and sends what it can of the first bytes at once: says how many. Where it fails, nobody has
+    /// got any. In a shortage it tries again for as long as the deadline leaves time to say that it was one.
+    pub(super) async fn connect(self, addr: SocketAddr, first: &[u8], deadline: Option<Instant>) -> io::Result<(TcpStream, usize)> {
         loop {
             match self.connect_once(addr, first).await {
-                // Simultaneous open with itself: the kernel chose the target's port as the source (RFC 9293 section 3.5).
-                Ok((tcp, _)) if tcp.local_addr()? == addr => return Err(io::ErrorKind::ConnectionRefused.into()),
-                Err(error) if is_shortage(&error) => sleep(SHORTAGE).await,
+                Err(error) if is_shortage(&error) && deadline.is_none_or(|deadline| Instant::now() + 2 * SHORTAGE < deadline) => {
+                    sleep(SHORTAGE).await;
+                }
                 result => return result,
             }
         }
@@ -51,10 +52,15 @@ impl Options {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(EINPROGRESS) => {}
             result => result?,
         }
-        // A target on this machine has answered by now.
-        let sent = if first.is_empty() { None } else { send_now(&socket, first)? };
         let tcp = TcpStream::from_std(socket.into())?;
-        if let Some(sent) = sent {
+        // Simultaneous open with itself: the kernel chose the target's port as the source (RFC 9293 section 3.5).
+        if tcp.local_addr()? == addr {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        // A target on this machine has answered by now. Nothing fails after this: a client's bytes go to one target only.
+        if !first.is_empty()
+            && let Some(sent) = send_now(&tcp, first)?
+        {
             return Ok((tcp, sent));
         }
         poll_fn(|cx| tcp.poll_write_ready(cx)).await?;
@@ -98,9 +104,10 @@ fn probes(silence: Duration) -> TcpKeepalive {
 
 const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
 
-/// Sends without waiting; `None` while the connection is still being made.
-fn send_now(socket: &Socket, first: &[u8]) -> io::Result<Option<usize>> {
-    match (&*socket).write(first) {
+/// Sends without waiting for the event loop, which knows nothing of the socket yet; `None` while the connection is still
+/// being made.
+fn send_now(tcp: &TcpStream, first: &[u8]) -> io::Result<Option<usize>> {
+    match SockRef::from(tcp).send(first) {
         Ok(sent) => Ok(Some(sent)),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => Ok(None),
         Err(error) => Err(error),

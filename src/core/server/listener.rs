@@ -202,7 +202,9 @@ mod tests {
             wait.as_millis()
         });
         assert_eq!(waits, [5, 5, 10, 5, 20, 40]);
-        (0..10).for_each(|_| drop(back_off(&Errno::MFILE.into(), &mut pause)));
+        for _ in 0..10 {
+            back_off(&Errno::MFILE.into(), &mut pause);
+        }
         assert_eq!(back_off(&Errno::MFILE.into(), &mut pause), BACK_OFF.1);
     }
 }

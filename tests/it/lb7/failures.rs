@@ -204,3 +204,28 @@ fn a_client_that_goes_away_hurts_nobody() {
     assert_eq!(tapline.closed()["by"], "client");
     assert_eq!(get(&tapline).text(), "ok");
 }
+
+#[test]
+fn a_check_that_this_machine_cannot_make_is_no_verdict() {
+    for probe in [&[][..], &["--health", "/"]] {
+        let (asked, checks) = std::sync::mpsc::channel();
+        let backend = server(move |mut stream| {
+            // Whoever checks by connecting alone says nothing, and resets.
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            let _ = asked.send(());
+        })
+        .to_string();
+        let args = ["lb7", "0", &backend, "--check-interval", "20ms", "--check-timeout", "200ms", "--fall", "1", "--connect-timeout", "1h"];
+        let mut tapline = Tapline::start(&[&args, probe].concat());
+        ask(tapline.addr(), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        tapline.closed();
+        let starved = starve(&tapline);
+        assert_eq!(tapline.event("note")["text"], format!("cannot check {backend}: Too many open files (os error 24)"));
+        while checks.try_recv().is_ok() {}
+        drop(starved);
+        checks.recv_timeout(DEADLINE).unwrap();
+        assert_eq!(tapline.stop(), Some(0));
+        assert!(tapline.seen.iter().all(|event| event["event"] != "health"), "{:?}", tapline.seen);
+    }
+}
