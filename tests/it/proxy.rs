@@ -98,6 +98,23 @@ fn a_dead_unix_socket_is_replaced_and_a_live_one_or_a_file_is_not() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 }
 
+#[test]
+fn a_unix_socket_that_took_the_place_of_its_own_is_left_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.sock");
+    let at = format!("unix:{}", path.display());
+    let mut first = Tapline::start(&["proxy", &at, "builtin:echo"]);
+    std::fs::remove_file(&path).unwrap();
+    let mut second = Tapline::start(&["proxy", &at, "builtin:echo"]);
+    assert_eq!(first.stop(), Some(0));
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"still here").unwrap();
+    assert_eq!(read_n(&mut client, 10), b"still here");
+    drop(client);
+    assert_eq!(second.stop(), Some(0));
+    assert!(!path.exists(), "the socket is still there");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_connection_without_bytes_in_flight_costs_two_sockets_and_no_pipe() {

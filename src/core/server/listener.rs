@@ -9,7 +9,7 @@ use crate::{
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -19,12 +19,14 @@ use tokio::time::sleep;
 const BACKLOG: i32 = 4096;
 /// Bounds of the pause after a failed accept, as in Go's net/http.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// More than a program takes from binding a Unix socket to listening on it.
+const STARTING: Duration = Duration::from_millis(20);
 
 /// A bound socket.
 pub(super) enum Listener {
     Tcp(Acceptor),
     #[cfg(unix)]
-    Unix(tokio::net::UnixListener, OwnSocket),
+    Unix(OwnSocket, tokio::net::UnixListener),
 }
 
 /// Hands sockets out that no event loop knows yet: the thread that serves a connection is chosen after it was accepted.
@@ -34,14 +36,37 @@ type Acceptor = tokio::net::TcpStream;
 #[cfg(not(target_os = "linux"))]
 type Acceptor = tokio::net::TcpListener;
 
-/// The path of a Unix socket that this process made, removed with it.
-pub(super) struct OwnSocket(PathBuf);
+/// The path of a Unix socket that this process made, removed with it. It goes before its listener does: until then no
+/// other file can have the same number.
+#[cfg(unix)]
+pub(super) struct OwnSocket {
+    path: std::path::PathBuf,
+    made: Option<(u64, u64)>,
+}
 
+#[cfg(unix)]
+impl OwnSocket {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), made: file_number(path) }
+    }
+}
+
+#[cfg(unix)]
 impl Drop for OwnSocket {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = std::fs::remove_file(&self.0);
+        // Another program may have put a socket of its own there.
+        if self.made.is_some() && file_number(&self.path) == self.made {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Which file this is, on which file system, stat(2); none where there is no file.
+#[cfg(unix)]
+fn file_number(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Listener {
@@ -59,7 +84,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Endpoint::Tcp),
             #[cfg(unix)]
-            Self::Unix(_, OwnSocket(path)) => Ok(Endpoint::Unix(Some(path.clone()))),
+            Self::Unix(own, _) => Ok(Endpoint::Unix(Some(own.path.clone()))),
         }
     }
 
@@ -67,7 +92,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => accept_tcp(listener).await.map(|(tcp, peer)| (Socket::Tcp(tcp), Endpoint::tcp(peer))),
             #[cfg(unix)]
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (unix, peer) = listener.accept().await?;
                 Ok((Socket::Unix(unix.into_std()?), Endpoint::Unix(peer.as_pathname().map(Path::to_owned))))
             }
@@ -162,17 +187,21 @@ async fn unix_listener(path: &Path) -> io::Result<Listener> {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
             }
             // Only "refused" tells of a socket that nobody listens on; a full backlog (EAGAIN) is a live one.
-            match UnixStream::connect(path).await {
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path)?;
-                    UnixListener::bind(path)?
-                }
-                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket")),
+            let refused = async || UnixStream::connect(path).await.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            // And only twice in a row: a program that is just starting refuses between its bind and its listen.
+            let stale = refused().await && {
+                sleep(STARTING).await;
+                refused().await
+            };
+            if !stale {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket"));
             }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
         }
         other => other?,
     };
-    Ok(Listener::Unix(bound, OwnSocket(path.to_owned())))
+    Ok(Listener::Unix(OwnSocket::new(path), bound))
 }
 
 #[cfg(not(unix))]
