@@ -122,19 +122,21 @@ impl Serve {
     ) -> anyhow::Result<ExitCode> {
         let Session { reporter, shutdown } = session;
         let events = reporter.events();
-        let within = descriptors::raise().map_or(usize::MAX, descriptors::connections_within);
+        events.emit(Event::Listening { addr: addr.clone() });
+        started(addr);
+        // Before the limit is raised, which COMMAND would inherit.
+        let child = spawn(&self.command, addr)?;
+        let threads = self.threads.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let within = descriptors::raise().map_or(usize::MAX, |limit| descriptors::connections_within(limit, threads));
         let limits = Limits {
             max_connections: self.max_connections.map_or(within, |most| most.get().min(within)),
             connections: self.connections,
             grace: self.grace,
-            threads: self.threads.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            threads,
         };
-        events.emit(Event::Listening { addr: addr.clone() });
         if let Some(most) = self.max_connections.filter(|most| most.get() > within) {
             reporter.note(format!("the limit on open files allows {within} connections at a time, not {most}; see ulimit -n"));
         }
-        started(addr);
-        let child = spawn(&self.command, addr)?;
         let serving = serving(&limits, &events);
         let ending = async {
             let timer = async {

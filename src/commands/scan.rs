@@ -67,7 +67,8 @@ impl Scan {
         for (written, meant) in &hosts.host_bits {
             reporter.note(format!("{written} has host bits; scanning {meant}"));
         }
-        let within = descriptors::raise().map_or(usize::MAX, |limit| descriptors::connections_within(limit).saturating_mul(2));
+        let connections = |limit| descriptors::connections_within(limit, NonZeroUsize::MIN);
+        let within = descriptors::raise().map_or(usize::MAX, |limit| connections(limit).saturating_mul(2));
         let concurrency = NonZeroUsize::new(self.concurrency.get().min(within)).unwrap_or(NonZeroUsize::MIN);
         let scan = scan::Scan { hosts, ports: self.ports, concurrency, timeout: self.connect_timeout, retries: self.retries };
         let total = scan.total();

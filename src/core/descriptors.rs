@@ -1,7 +1,12 @@
 //! How many files and sockets this process may have open.
 
-/// Descriptors that are not connections: the three standard ones, the runtime's, listeners, and some to spare.
+use std::num::NonZeroUsize;
+
+/// Descriptors that are not connections: the three standard ones, those of the caller's event loop, listeners, and some
+/// to spare.
 const OWN: u64 = 32;
+/// What the event loop of each further thread needs: epoll(7) twice, eventfd(2), and the end where signals arrive.
+const LOOP: u64 = 4;
 /// What one relayed connection needs: two sockets and, while bytes flow, half of the time a pipe.
 const EACH: u64 = 3;
 
@@ -39,8 +44,9 @@ pub fn raise() -> Option<u64> {
     None
 }
 
-/// How many connections fit into a limit on descriptors; at least one.
+/// How many connections, served on so many threads, fit into a limit on descriptors; at least one.
 #[must_use]
-pub fn connections_within(limit: u64) -> usize {
-    usize::try_from(limit.saturating_sub(OWN) / EACH).unwrap_or(usize::MAX).max(1)
+pub fn connections_within(limit: u64, threads: NonZeroUsize) -> usize {
+    let loops = u64::try_from(threads.get() - 1).unwrap_or(u64::MAX).saturating_mul(LOOP);
+    usize::try_from(limit.saturating_sub(OWN.saturating_add(loops)) / EACH).unwrap_or(usize::MAX).max(1)
 }

@@ -275,15 +275,18 @@ fn a_client_that_never_stops_sending_is_cut_off() {
 
 #[test]
 fn more_connections_than_the_limit_on_open_files_allows_are_not_promised() {
-    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo", "--max-connections", "1000"]);
-    let note = tapline.event("note");
-    assert!(note["text"].as_str().unwrap().contains("allows 10 connections at a time, not 1000"), "{note}");
+    // Each further thread has an event loop of its own, of four descriptors.
+    for (limit, threads, fit) in [(64, "1", 10), (64, "4", 6), (256, "16", 54)] {
+        let mut tapline = with_descriptors(limit, &["proxy", "0", "builtin:echo", "--max-connections", "1000", "--threads", threads]);
+        let note = tapline.event("note");
+        assert!(note["text"].as_str().unwrap().contains(&format!("allows {fit} connections at a time, not 1000")), "{note}");
+    }
 }
 
 #[test]
 fn connections_that_were_stuck_leave_descriptors_for_others_under_a_low_limit() {
     use std::io::{Read, Write};
-    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo"]);
+    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo", "--threads", "1"]);
     // Ten clients send and do not read, until nothing moves any more: each direction of each holds a pipe, as far as
     // there are any.
     let stuck = |_| {

@@ -53,7 +53,7 @@ fn five_hundred_clients_with_sixty_four_descriptors_wait_calmly_and_are_all_serv
     const CLIENTS: usize = 500;
     let _ = tapline::descriptors::raise();
     let (listener, target) = listener();
-    let mut tapline = with_descriptors(64, &["proxy", "0", &target.to_string()]);
+    let mut tapline = with_descriptors(64, &["proxy", "0", &target.to_string(), "--threads", "1"]);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| tapline.connect()).collect();
     // So many fit.
     let held: Vec<_> = (0..10).map(|_| accept(&listener)).collect();

@@ -19,6 +19,14 @@ fn the_address_is_in_its_arguments_and_its_environment() {
 }
 
 #[test]
+fn its_limit_on_open_files_is_not_raised() {
+    let mut command = outside("sh");
+    command.args(["-c", "ulimit -Sn 123; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tapline"), "listen", "0", "--", "sh", "-c", "ulimit -Sn"]);
+    let done = finish(&mut command);
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "123\n"), "{}", done.stderr);
+}
+
+#[test]
 fn every_interface_is_reached_over_loopback() {
     let done = run(&["proxy", ":0", "builtin:echo", "--", "sh", "-c", "echo {host}"]);
     assert!(["127.0.0.1", "::1"].contains(&done.stdout.trim()), "{done:?}");
