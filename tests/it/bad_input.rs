@@ -286,27 +286,38 @@ fn more_connections_than_the_limit_on_open_files_allows_are_not_promised() {
 #[test]
 fn connections_that_were_stuck_leave_descriptors_for_others_under_a_low_limit() {
     use std::io::{Read, Write};
-    let mut tapline = with_descriptors(64, &["proxy", "0", "builtin:echo", "--threads", "1"]);
-    // Ten clients send and do not read, until nothing moves any more: each direction of each holds a pipe, as far as
-    // there are any.
-    let stuck = |_| {
-        let mut client = tapline.connect();
-        client.set_write_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
-        while client.write(&[7; 16000]).is_ok() {}
-        client
-    };
-    let stuck: Vec<_> = (0..10).map(stuck).collect();
-    for mut client in stuck {
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        read_all(&mut client);
-        assert_eq!(tapline.closed()["failed"], false, "{:?}", tapline.seen.last());
-    }
-    // Ten others at once, all of which get their answer while all are open.
-    let mut others: Vec<_> = (0..10).map(|_| tapline.connect()).collect();
-    for client in &mut others {
-        client.write_all(b"!").unwrap();
-    }
-    for client in &mut others {
-        client.read_exact(&mut [0]).unwrap();
+    for (limit, threads, fit) in [(64, "1", 10), (200, "16", 36)] {
+        let echo = server(|mut stream| {
+            let mut bytes = vec![0; 1 << 20];
+            while let Ok(n @ 1..) = stream.read(&mut bytes) {
+                if stream.write_all(&bytes[..n]).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut tapline = with_descriptors(limit, &["proxy", "0", &echo.to_string(), "--threads", threads]);
+        let clients: Vec<_> = (0..fit / 2).map(|_| tapline.connect()).collect();
+        // Half of those that fit send and do not read, until nothing moves any more: each direction of each holds a pipe.
+        let stuck = clients.into_iter().map(|mut client| {
+            std::thread::spawn(move || {
+                fill(&mut client);
+                client
+            })
+        });
+        let stuck: Vec<_> = stuck.collect::<Vec<_>>().into_iter().map(|client| client.join().unwrap()).collect();
+        assert!(descriptors(tapline.pid(), "pipe:") > fit);
+        for mut client in stuck {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            read_all(&mut client);
+            assert_eq!(tapline.closed()["failed"], false, "{:?}", tapline.seen.last());
+        }
+        // As many others at once as fit, all of which get their answer while all are open.
+        let mut others: Vec<_> = (0..fit).map(|_| tapline.connect()).collect();
+        for client in &mut others {
+            client.write_all(b"!").unwrap();
+        }
+        for client in &mut others {
+            client.read_exact(&mut [0]).unwrap();
+        }
     }
 }

@@ -10,7 +10,10 @@ use std::{
     cell::RefCell,
     io,
     os::fd::OwnedFd,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 use tokio::io::Interest;
@@ -24,10 +27,12 @@ const BULK: usize = 16 * 1024;
 const PIPE: usize = 1024 * 1024;
 /// What a pipe holds unless more is asked for, pipe(7).
 const USUAL: usize = 64 * 1024;
-/// Pipes kept for reuse by each thread; making one costs as much as several small transfers.
-const SPARE: usize = 64;
-/// What part of the limit on descriptors the spare pipes of a thread may hold: under a low one, connections need them more.
-const SHARE: u64 = 64;
+/// Pipes kept for reuse by each thread; making one costs as much as several small transfers. What they may hold counts
+/// against what a user's pipes may, 64 MiB in all without privilege, pipe(7).
+const SPARE: usize = 16;
+/// What part of the limit on descriptors the pipes of all threads, two descriptors each, may hold before none is kept any
+/// more: under a low limit, connections need them more.
+const SHARE: u64 = 16;
 
 /// A transfer of bulk data in one direction.
 #[derive(Default)]
@@ -120,6 +125,9 @@ struct Pipe {
     write: OwnedFd,
 }
 
+/// The pipes of the process, in use or spare.
+static PIPES: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
@@ -136,18 +144,25 @@ impl Pipe {
         if fcntl_setpipe_size(&write, PIPE).is_err() && fcntl_getpipe_size(&write).ok()? < USUAL {
             return None;
         }
+        PIPES.fetch_add(1, Relaxed);
         Some(Self { read, write })
     }
 
     /// Keeps an empty pipe for the next transfer. One with bytes in it is dropped instead, never given back.
     fn give_back(self) {
         static MOST: OnceLock<usize> = OnceLock::new();
-        let most = *MOST.get_or_init(|| descriptors::limit().map_or(SPARE, |limit| SPARE.min((limit / SHARE) as usize)));
+        let most = *MOST.get_or_init(|| descriptors::limit().map_or(usize::MAX, |limit| (limit / SHARE / 2) as usize));
         POOL.with_borrow_mut(|pool| {
-            if pool.len() < most {
+            if pool.len() < SPARE && PIPES.load(Relaxed) <= most {
                 pool.push(self);
             }
         });
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        PIPES.fetch_sub(1, Relaxed);
     }
 }
 
