@@ -85,6 +85,8 @@ pub enum Color {
 #[command(next_help_heading = "Serving")]
 pub struct Serve {
     /// Connections at a time; more wait in the backlog [default: what the limit on open files allows]
+    ///
+    /// Clients that still wait at the end are reset, and counted in a note.
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
     /// Threads that connections are served on [default: one for each CPU]

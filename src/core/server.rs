@@ -72,7 +72,7 @@ impl Conn {
 /// How many connections are served, and for how long after the end was asked for.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at the same time. Further clients wait in the backlog; they are not turned away.
+    /// Connections at the same time. Further clients wait in the backlog; they are not turned away before the end.
     pub max_connections: usize,
     /// Stop accepting after this many connections, and end when they have ended.
     pub connections: Option<NonZeroU64>,
@@ -140,8 +140,8 @@ impl Server {
             events.emit(Event::Note { text: format!("serving on fewer threads than asked for: {error}") });
         }
         let mut accepted = 0;
-        // Who connected before the end was asked for is still served: closing the listener would reset those that wait
-        // in the backlog.
+        // Who connected before the end was asked for is still served where there is a slot: closing the listener resets those
+        // that wait in the backlog.
         let mut closing = pin!(async {
             shutdown.draining().await;
             sleep(LAST_CALL).await;
@@ -174,6 +174,11 @@ impl Server {
             events.emit(Event::Opened { id: guard.id, peer: peer.clone() });
             let on = guard.place.events.clone();
             tasks.spawn_on(run(handler.clone(), socket, guard, shutdown.clone()), &on);
+        }
+        let unserved = self.listener.reset_waiting().await;
+        if unserved > 0 {
+            let clients = if unserved == 1 { "client that waited was" } else { "clients that waited were" };
+            events.emit(Event::Note { text: format!("{unserved} {clients} not served: no connection is accepted any more") });
         }
         // Whoever connects from here on is refused by the kernel at once.
         drop(self.listener);

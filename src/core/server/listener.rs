@@ -4,12 +4,13 @@ use crate::{
     addr::{Endpoint, ListenAddr},
     dial::resolve,
     event::{Event, Events, is_shortage},
-    stream::Socket,
+    stream::{Socket, Stream},
 };
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -115,6 +116,25 @@ impl Listener {
                     sleep(wait).await;
                 }
             }
+        }
+    }
+
+    /// Resets the clients that wait in the backlog, and says how many; none is waited for.
+    pub(super) async fn reset_waiting(&self) -> usize {
+        let mut waiting = 0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.accept() => accepted,
+                () = tokio::task::yield_now() => return waiting,
+            };
+            match accepted {
+                // A stream that is dropped is reset.
+                Ok((socket, _)) => drop(Stream::new(socket, Arc::default())),
+                // Whoever is left is reset by the kernel, with the listener.
+                Err(_) => return waiting,
+            }
+            waiting += 1;
         }
     }
 }

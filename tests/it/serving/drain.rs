@@ -77,3 +77,19 @@ fn a_second_signal_ends_everything_at_once() {
     assert_eq!((&closed["by"], &closed["why"]), (&"shutdown".into(), &"a second signal".into()), "{closed}");
     assert_eq!(tapline.wait().code(), Some(5));
 }
+
+#[test]
+fn who_still_waits_for_a_slot_at_the_end_is_reset_and_counted() {
+    let (mut tapline, client, server) = relayed(&["--max-connections", "1"]);
+    let mut waiting: Vec<_> = (0..2).map(|_| tapline.connect()).collect();
+    waiting[0].write_all(b"anyone?").unwrap();
+    tapline.signal("TERM");
+    let note = tapline.event("note");
+    assert_eq!(note["text"], "2 clients that waited were not served: no connection is accepted any more");
+    for client in &mut waiting {
+        assert_eq!(read_to_any_end(client), (vec![], Err(ErrorKind::ConnectionReset)));
+    }
+    drop((client, server));
+    assert_eq!(tapline.wait().code(), Some(0));
+    assert_eq!(aborted(&tapline), 0);
+}
