@@ -16,8 +16,8 @@ use tapline::{
 
 /// Relay TCP or UDP to one target
 ///
-/// An end of one side is passed on and the other direction goes on; a reset is passed on as a reset. On Linux bulk data of
-/// plain TCP never enters this process (splice).
+/// An end of one side is passed on and the other direction goes on; a reset is passed on as a reset, except to a Unix socket,
+/// which knows none: there a cut stream looks complete. On Linux bulk data of plain TCP never enters this process (splice).
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline proxy 8080 example.test:80", after_help = AFTER)]
 pub struct Proxy {

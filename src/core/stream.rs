@@ -1,5 +1,6 @@
 //! The one stream type: bytes already taken, then the wire. What was peeked at is read again, bytes are counted at the
-//! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended.
+//! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended, except over a
+//! Unix socket, which has no RST.
 
 use crate::{addr::Endpoint, event::Traffic};
 use bytes::{Buf, BytesMut};
@@ -18,7 +19,8 @@ use tokio::{
 /// A connection to a client or a target.
 ///
 /// Dropping it without [`AsyncWriteExt::shutdown`] sends RST (SO_LINGER 0, socket(7)): whoever reads from it can tell
-/// a stream that was cut, by an error, an abort or a panic, from one that is complete.
+/// a stream that was cut, by an error, an abort or a panic, from one that is complete. Over a Unix socket nobody can:
+/// there is no RST, and the stream just ends.
 #[derive(Debug)]
 pub struct Stream {
     head: BytesMut,
@@ -77,8 +79,8 @@ pub enum Socket {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// A connected socket with TCP_NODELAY.
 impl From<TcpStream> for Stream {
+    /// Takes a connected socket over as it is; TCP_NODELAY is the caller's to set.
     fn from(tcp: TcpStream) -> Self {
         Self::over(Io::Tcp(tcp), Arc::default())
     }
