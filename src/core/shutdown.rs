@@ -12,7 +12,20 @@ use tokio_util::sync::CancellationToken;
 pub struct Shutdown {
     drain: CancellationToken,
     abort: CancellationToken,
-    why: Arc<OnceLock<&'static str>>,
+    reason: Arc<Reason>,
+}
+
+/// Why aborting began, here or at the stage above.
+#[derive(Debug, Default)]
+struct Reason {
+    own: OnceLock<&'static str>,
+    above: Option<Arc<Reason>>,
+}
+
+impl Reason {
+    fn get(&self) -> Option<&'static str> {
+        self.own.get().copied().or_else(|| self.above.as_ref()?.get())
+    }
 }
 
 impl Shutdown {
@@ -29,7 +42,9 @@ impl Shutdown {
 
     /// Ends everything that is left, at once. The first reason is the one that is told.
     pub fn abort(&self, why: &'static str) {
-        self.why.get_or_init(|| why);
+        if self.reason.get().is_none() {
+            self.reason.own.get_or_init(|| why);
+        }
         self.drain.cancel();
         self.abort.cancel();
     }
@@ -53,13 +68,19 @@ impl Shutdown {
     /// Why aborting began.
     #[must_use]
     pub fn why(&self) -> &'static str {
-        self.why.get().copied().unwrap_or("aborted")
+        self.reason.get().unwrap_or("aborted")
     }
 
     /// A second stage that drains and aborts with this one but can also be ended alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), why: self.why.clone() }
+        let reason = Arc::new(Reason { own: OnceLock::new(), above: Some(self.reason.clone()) });
+        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), reason }
+    }
+
+    /// What `work` comes to, or nothing where draining begins first.
+    pub async fn unless_draining<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.drain.run_until_cancelled(work).await
     }
 }
 
@@ -87,10 +108,10 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// The first signal drains, the second aborts.
+    /// A signal drains; one that comes while draining, for whatever reason that began, aborts.
     pub async fn drive(mut self, shutdown: &Shutdown) {
         while self.caught().await {
-            if shutdown.is_draining() { shutdown.abort("a second signal") } else { shutdown.drain() }
+            if shutdown.is_draining() { shutdown.abort("a signal while draining") } else { shutdown.drain() }
         }
     }
 
@@ -102,5 +123,29 @@ impl Signals {
     #[cfg(not(unix))]
     async fn caught(&mut self) -> bool {
         tokio::signal::ctrl_c().await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_is_ended_alone_gives_the_one_above_no_reason() {
+        let above = Shutdown::new();
+        let (alone, other) = (above.child(), above.child());
+        alone.abort("the grace was over");
+        assert_eq!((alone.why(), other.why(), above.why()), ("the grace was over", "aborted", "aborted"));
+        above.abort("stdout was closed");
+        other.abort("too late");
+        assert_eq!((alone.why(), other.why(), above.why()), ("the grace was over", "stdout was closed", "stdout was closed"));
+    }
+
+    #[tokio::test]
+    async fn what_would_never_end_ends_with_the_drain() {
+        let shutdown = Shutdown::new();
+        assert_eq!(shutdown.unless_draining(async { 1 }).await, Some(1));
+        shutdown.drain();
+        assert_eq!(shutdown.unless_draining(std::future::pending::<u8>()).await, None);
     }
 }

@@ -74,7 +74,7 @@ fn a_second_signal_ends_everything_at_once() {
     tapline.signal("TERM");
     assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
     let closed = tapline.closed();
-    assert_eq!((&closed["by"], &closed["why"]), (&"shutdown".into(), &"a second signal".into()), "{closed}");
+    assert_eq!((&closed["by"], &closed["why"]), (&"shutdown".into(), &"a signal while draining".into()), "{closed}");
     assert_eq!(tapline.wait().code(), Some(5));
 }
 
@@ -92,4 +92,14 @@ fn who_still_waits_for_a_slot_at_the_end_is_reset_and_counted() {
     drop((client, server));
     assert_eq!(tapline.wait().code(), Some(0));
     assert_eq!(aborted(&tapline), 0);
+}
+
+#[test]
+fn the_first_signal_of_all_ends_what_the_time_limit_let_drain() {
+    let (mut tapline, _client, _server) = relayed(&["--for", "100ms", "--grace", "1h"]);
+    tapline.event("draining");
+    tapline.signal("INT");
+    let closed = tapline.closed();
+    assert_eq!(end_of(&closed), ("shutdown", "relay", "a signal while draining", true));
+    assert_eq!(tapline.wait().code(), Some(5));
 }
