@@ -55,6 +55,11 @@ impl Session {
         tokio::time::sleep(FAREWELL).await;
     }
 
+    /// What `work` comes to that is done before anything is served. Who asks for the end is not made to wait for it.
+    pub async fn preparing<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        self.shutdown.unless_draining(work).await.context("interrupted before it could start")
+    }
+
     /// Checks every backend of a pool until the end.
     pub fn check(&self, pool: &Pool, checks: &Checks, dialer: &Dialer) {
         for backend in pool.backends() {
@@ -78,11 +83,11 @@ impl Serve {
 
     /// Binds. It comes before any file is opened to be written: a start that fails must not have emptied one, least of all
     /// one that the process on that address is writing.
-    pub async fn bind(&self, listen: &ListenAddr) -> anyhow::Result<Server> {
+    pub async fn bind(&self, listen: &ListenAddr, session: &Session) -> anyhow::Result<Server> {
         if let Some(never) = self.accept_proxy.iter().find(|announcer| !announcer.can_reach(listen)) {
             return Err(UsageError(format!("--accept-proxy {never} fits no peer of {listen}")).into());
         }
-        Ok(Server::bind(listen).await?)
+        Ok(session.preparing(Server::bind(listen)).await??)
     }
 
     /// Serves until it is to end. `started` runs once it was said that clients can connect.

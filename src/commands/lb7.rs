@@ -75,7 +75,7 @@ impl Lb7 {
                 session.check(&pool, &checks, &dialer);
             }
         };
-        let server = self.serve.bind(&self.listen).await?;
+        let server = self.serve.bind(&self.listen, session).await?;
         self.serve.run(server, handler, session, started).await
     }
 }

@@ -106,7 +106,7 @@ impl Listen {
             {
                 return Err(UsageError(format!("--reply has {} bytes, and a datagram {LONGEST_DATAGRAM} at most", reply.len())).into());
             }
-            let server = DatagramServer::bind(&self.listen).await?;
+            let server = session.preparing(DatagramServer::bind(&self.listen)).await??;
             let output = self.showing.output(&self.serve, &session.reporter).await?;
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
             return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
@@ -115,7 +115,7 @@ impl Listen {
             Some((terminator, made)) => (Some(terminator), made),
             None => (None, None),
         };
-        let server = self.serve.bind(&self.listen).await?;
+        let server = self.serve.bind(&self.listen, session).await?;
         let output = self.showing.output(&self.serve, &session.reporter).await?;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();

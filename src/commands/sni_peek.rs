@@ -38,7 +38,7 @@ Examples:
 impl SniPeek {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let handler = Shown { reporter: session.reporter.clone(), limit: self.hello.hello_timeout };
-        let server = self.serve.bind(&self.listen).await?;
+        let server = self.serve.bind(&self.listen, session).await?;
         self.serve.run(server, handler, session, |_| {}).await
     }
 }
