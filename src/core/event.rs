@@ -323,6 +323,7 @@ mod tests {
         assert_eq!(io_words(&io::Error::new(io::ErrorKind::TimedOut, "no answer for 5s")), "no answer for 5s");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_local_error_is_never_blamed_on_the_other_side() {
         for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM] {

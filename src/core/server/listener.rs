@@ -21,6 +21,7 @@ const BACKLOG: i32 = 4096;
 /// Bounds of the pause after a failed accept, as in Go's net/http.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 /// More than a program takes from binding a Unix socket to listening on it.
+#[cfg(unix)]
 const STARTING: Duration = Duration::from_millis(20);
 
 /// A bound socket.
