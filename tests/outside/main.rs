@@ -12,7 +12,7 @@ mod proxy_header;
 mod readme;
 mod relay;
 mod servers;
-#[path = "../it/support.rs"]
+#[path = "../it/support/mod.rs"]
 mod support;
 mod tshark;
 mod witnesses;

@@ -1,23 +1,18 @@
-//! Starting the real program and talking to it. Nothing sleeps: tests wait for events, for bytes and for ends, each with
-//! a deadline that only a failing test meets.
-#![allow(dead_code, reason = "each of the two test binaries uses its own part")]
+//! The program under test and others, as processes.
 
+use super::{DEADLINE, connect};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs::File,
     io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsFd,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
     time::Duration,
 };
-
-/// How long a test waits for what must come.
-pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The program, serving.
 pub struct Tapline {
@@ -283,178 +278,6 @@ pub fn resident(pid: u32) -> u64 {
     1024 * line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
 }
 
-/// A connection whose reads and writes do not wait for ever.
-pub fn connect(addr: SocketAddr) -> TcpStream {
-    patient(TcpStream::connect_timeout(&addr, DEADLINE).unwrap())
-}
-
-/// The same for one that was accepted.
-pub fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
-/// A listener on a port of the kernel's choice, and its address. It does not wait for a connection for ever.
-pub fn listener() -> (TcpListener, SocketAddr) {
-    let (listener, addr) = lasting_listener();
-    (patient_listener(listener), addr)
-}
-
-/// One that waits for connections as long as the test runs.
-pub fn lasting_listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    (listener, addr)
-}
-
-/// A listener whose accept(2) fails after a while: on Linux, SO_RCVTIMEO bounds that too, socket(7).
-pub fn patient_listener<L: AsFd>(listener: L) -> L {
-    socket2::SockRef::from(&listener).set_read_timeout(Some(DEADLINE)).unwrap();
-    listener
-}
-
-/// A port on which nobody listens. It stays taken, so that nobody else gets it, until the socket is dropped.
-pub fn refusing() -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
-}
-
-/// Accepts one connection.
-pub fn accept(listener: &TcpListener) -> TcpStream {
-    patient(listener.accept().unwrap().0)
-}
-
-/// A server that handles each connection in a thread of its own for as long as the test runs.
-pub fn server(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let (listener, addr) = lasting_listener();
-    let handle = std::sync::Arc::new(handle);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let handle = handle.clone();
-            std::thread::spawn(move || handle(patient(stream)));
-        }
-    });
-    addr
-}
-
-/// A server that says its name to whoever connects, and ends.
-pub fn naming(name: &'static str) -> SocketAddr {
-    server(move |mut stream| {
-        let _ = stream.write_all(name.as_bytes());
-    })
-}
-
-/// Closes with RST.
-pub fn reset(stream: TcpStream) {
-    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(stream);
-}
-
-/// Everything up to the end.
-pub fn read_all(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-/// What comes until the end, and how it ends: `Ok` for FIN, the kind of the error for RST and the rest.
-pub fn read_to_any_end(stream: &mut TcpStream) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
-    let mut bytes = Vec::new();
-    let end = stream.read_to_end(&mut bytes).map(|_| ()).map_err(|error| error.kind());
-    (bytes, end)
-}
-
-/// Sends all of `bytes`, ends the writing side, and reads to the end.
-pub fn ask(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = connect(addr);
-    stream.write_all(bytes).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    read_all(&mut stream)
-}
-
-/// Bytes that are easy to compare and hard to confuse.
-pub fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
-}
-
-/// Sends so many bytes from each end to the other at once, and compares every one of them: wrong, lost, doubled and
-/// exchanged ones alike. Neither end is shut.
-pub fn both_ways_at_once<S>(one: &S, other: &S, bytes: u64)
-where
-    S: Sync,
-    for<'a> &'a S: Read + Write,
-{
-    // A block that begins with its number is found nowhere else.
-    let (block, stamped) = (Block::new(), bytes / Block::LEN as u64);
-    std::thread::scope(|scope| {
-        for (from, to) in [(one, other), (other, one)] {
-            let (mut sender, mut expected) = (block.clone(), block.clone());
-            scope.spawn(move || {
-                let (mut from, mut left) = (from, bytes);
-                for number in 0..=stamped {
-                    let part = sender.part(number, &mut left);
-                    from.write_all(part).unwrap();
-                }
-            });
-            scope.spawn(move || {
-                let (mut to, mut left, mut came) = (to, bytes, vec![0; Block::LEN]);
-                for number in 0..=stamped {
-                    let part = expected.part(number, &mut left);
-                    let came = &mut came[..part.len()];
-                    to.read_exact(came).unwrap();
-                    assert!(came == part, "other bytes in block {number}");
-                }
-            });
-        }
-    });
-}
-
-/// Bytes without a pattern, with a number in front.
-#[derive(Clone)]
-struct Block(Vec<u8>);
-
-impl Block {
-    /// Odd, so that it lies across the borders of every buffer.
-    const LEN: usize = 1_000_003;
-
-    fn new() -> Self {
-        let mut random = Xorshift::new(1);
-        Self(std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(Self::LEN).collect())
-    }
-
-    /// The block of this number, or what is left of all.
-    fn part(&mut self, number: u64, left: &mut u64) -> &[u8] {
-        self.0[..8].copy_from_slice(&number.to_le_bytes());
-        let len = (*left).min(Self::LEN as u64);
-        *left -= len;
-        &self.0[..len as usize]
-    }
-}
-
-/// Numbers without sense, the same for the same seed.
-pub struct Xorshift(u64);
-
-impl Xorshift {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 16) % end
-    }
-}
-
 /// A program from outside; the test fails where it is missing.
 pub fn outside(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -475,58 +298,6 @@ pub fn fifo(folder: &tempfile::TempDir) -> (PathBuf, File) {
 pub fn end_of(closed: &Value) -> (&str, &str, &str, bool) {
     let text = |key: &str| closed[key].as_str().unwrap_or_else(|| panic!("no {key} in {closed}"));
     (text("by"), text("during"), text("why"), closed["failed"].as_bool().unwrap())
-}
-
-/// Waits until the kernel has sent all that was written: RST discards what it has not.
-pub fn wait_sent(stream: &impl AsFd) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(1).unwrap();
-    let deadline = Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&deadline)).unwrap();
-    assert_eq!(ready, 1, "what was written was not sent");
-}
-
-/// Writes until nothing is taken any more for a while, and returns how much was.
-pub fn fill(stream: &mut TcpStream) -> usize {
-    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    let (chunk, mut sent) = (pattern(64 * 1024), 0);
-    while let Ok(n) = stream.write(&chunk) {
-        sent += n;
-    }
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    sent
-}
-
-/// Exactly so many bytes.
-pub fn read_n(stream: &mut impl Read, n: usize) -> Vec<u8> {
-    let mut bytes = vec![0; n];
-    stream.read_exact(&mut bytes).unwrap();
-    bytes
-}
-
-/// Nothing comes for a moment, and no end either.
-pub fn assert_open_and_silent(stream: &mut TcpStream, moment: Duration) {
-    stream.set_read_timeout(Some(moment)).unwrap();
-    let came = stream.read(&mut [0]).map_err(|error| error.kind());
-    assert!(matches!(came, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{came:?}");
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-}
-
-/// What someone gets who connects and says nothing, and how it ends. A reset may come before connect(2) returns.
-pub fn fate(addr: SocketAddr) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
-    match TcpStream::connect_timeout(&addr, DEADLINE) {
-        Ok(stream) => read_to_any_end(&mut patient(stream)),
-        Err(error) => (Vec::new(), Err(error.kind())),
-    }
-}
-
-/// Writes each byte in a segment of its own, as far as the other side takes them.
-pub fn drip(stream: &mut TcpStream, bytes: &[u8]) {
-    stream.set_nodelay(true).unwrap();
-    for byte in bytes {
-        stream.write_all(&[*byte]).unwrap();
-        wait_sent(stream);
-    }
 }
 
 /// What the program wrote to stdout, one JSON object a line; only after its end.

@@ -1,0 +1,16 @@
+//! Starting the real program and talking to it. Nothing sleeps: tests wait for events, for bytes and for ends, each with
+//! a deadline that only a failing test meets.
+#![allow(dead_code, reason = "each of the two test binaries uses its own part")]
+
+mod bytes;
+mod program;
+mod sockets;
+
+pub use bytes::*;
+pub use program::*;
+pub use sockets::*;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come.
+pub const DEADLINE: Duration = Duration::from_secs(20);
