@@ -199,7 +199,18 @@ impl<H: DatagramHandler> Desk<H> {
     }
 }
 
+/// Tells the desk that a session is over, also where its handler panics.
+struct Over(mpsc::UnboundedSender<Ends>, Ends);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        // The desk may be gone already.
+        let _ = self.0.send(self.1);
+    }
+}
+
 async fn run<H: DatagramHandler>(handler: Arc<H>, mut session: Session, guard: Guard, ended: mpsc::UnboundedSender<Ends>) {
+    let _over = Over(ended, session.ends);
     let shutdown = session.shutdown.clone();
     let end = tokio::select! {
         end = handler.handle(&mut session) => Some(end),
@@ -211,8 +222,6 @@ async fn run<H: DatagramHandler>(handler: Arc<H>, mut session: Session, guard: G
         End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
     });
     guard.report(end);
-    // The desk may be gone already.
-    let _ = ended.send(session.ends);
 }
 
 /// Datagrams that belong to no session, said now and then.
@@ -225,6 +234,10 @@ struct Losses {
 
 impl Losses {
     fn add(&mut self, why: &'static str, events: &Events) {
+        if self.why != why {
+            // What was counted for another reason.
+            self.say(events, true);
+        }
         self.datagrams += 1;
         self.why = why;
         self.say(events, false);

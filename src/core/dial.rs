@@ -90,8 +90,8 @@ impl Dialer {
     /// Connects to the target. A name is resolved anew, and all of its addresses are tried (Happy Eyeballs, RFC 8305).
     ///
     /// The preamble goes out in one write. Where the first bytes for the target are there already, they may go out in the
-    /// same one: how many did is in `sent`. They reach nobody but the target that took the connection. Short of
-    /// descriptors, buffers or memory, it waits for them for as long as there is time.
+    /// same one: how many did is in `sent`. They reach nobody but the target that took the connection. Where a
+    /// TCP connection finds no descriptor, buffer or memory, it waits for them for as long as there is time.
     ///
     /// # Errors
     /// The name has no address, no address took the connection, the handshake failed, the time was over.
@@ -172,7 +172,9 @@ pub async fn resolve(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
         Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, to.port)]),
         Host::Name(name) => {
             let found = tokio::net::lookup_host((name.as_str(), to.port)).await;
-            let addrs: Vec<_> = found.map_err(|error| io::Error::new(error.kind(), unresolved(name, &error)))?.collect();
+            // A shortage is this machine's, and known by its number.
+            let wrapped = |error| if is_shortage(&error) { error } else { io::Error::new(error.kind(), unresolved(name, &error)) };
+            let addrs: Vec<_> = found.map_err(wrapped)?.collect();
             if addrs.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address")));
             }

@@ -260,11 +260,15 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
 }
 
 /// Whether an error tells of this process or machine and not of the other side: out of descriptors, buffers, memory,
-/// local ports; not permitted.
+/// local ports; EPERM, which its own packet filter gives. EACCES also stands for an ICMPv6 answer, "administratively
+/// prohibited" (icmpv6_err_convert in Linux), and for the permissions of a Unix socket.
 #[must_use]
 pub fn is_local(error: &io::Error) -> bool {
-    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-    is_shortage(error) || matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied)
+    #[cfg(unix)]
+    if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::PERM) {
+        return true;
+    }
+    is_shortage(error) || matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2), socket(2)): the process or the machine has no descriptor, buffer or memory
@@ -326,9 +330,12 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_local_error_is_never_blamed_on_the_other_side() {
-        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM] {
+        use rustix::io::Errno;
+        for errno in [Errno::MFILE, Errno::NOBUFS, Errno::NOMEM, Errno::PERM, Errno::ADDRNOTAVAIL] {
             assert_eq!(End::io(By::Target, Phase::Dial, &errno.into()).by, By::Local);
         }
+        // A firewall on the way.
+        assert_eq!(End::io(By::Target, Phase::Dial, &Errno::ACCESS.into()).by, By::Target);
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(End::io(By::Target, Phase::Relay, &reset).by, By::Target);
     }

@@ -91,12 +91,9 @@ impl DatagramRelay {
             tokio::select! {
                 datagram = session.receive() => {
                     see(taps, Direction::Up, &datagram).await;
-                    match socket.send(&datagram).await {
-                        Ok(_) => {}
-                        Err(error) => if let Err(end) = told(session, &error) {
-                            session.counts.lost.fetch_add(1, Relaxed);
-                            break end;
-                        }
+                    if let Err(end) = send(session, socket, &datagram).await {
+                        session.counts.lost.fetch_add(1, Relaxed);
+                        break end;
                     }
                 }
                 ready = socket.ready(Interest::READABLE | Interest::ERROR) => {
@@ -129,6 +126,16 @@ impl DatagramRelay {
             }
         }
         end
+    }
+}
+
+/// Sends one datagram to the target. An error of an earlier one is told once, and then this one has not been tried.
+async fn send(session: &Session, socket: &UdpSocket, datagram: &[u8]) -> Result<(), End> {
+    let Err(error) = socket.send(datagram).await else { return Ok(()) };
+    told(session, &error)?;
+    match socket.send(datagram).await {
+        Err(error) if !is_too_long(&error) => told(session, &error),
+        _ => Ok(()),
     }
 }
 

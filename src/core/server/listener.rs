@@ -122,8 +122,8 @@ impl Listener {
 
     /// Resets the clients that wait in the backlog, and says how many; none is waited for.
     pub(super) async fn reset_waiting(&self) -> usize {
-        let mut waiting = 0;
-        loop {
+        // No more than there can have been: others may come as fast as they are reset.
+        for waiting in 0..BACKLOG as usize {
             let accepted = tokio::select! {
                 biased;
                 accepted = self.accept() => accepted,
@@ -135,8 +135,8 @@ impl Listener {
                 // Whoever is left is reset by the kernel, with the listener.
                 Err(_) => return waiting,
             }
-            waiting += 1;
         }
+        BACKLOG as usize
     }
 }
 
@@ -208,15 +208,15 @@ async fn unix_listener(path: &Path) -> io::Result<Listener> {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
             }
             // Only "refused" tells of a socket that nobody listens on; a full backlog (EAGAIN) is a live one.
-            let refused = async || UnixStream::connect(path).await.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-            // And only twice in a row: a program that is just starting refuses between its bind and its listen.
-            let stale = refused().await && {
-                sleep(STARTING).await;
-                refused().await
+            let refused = async || match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+                _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket")),
             };
-            if !stale {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens on this socket"));
-            }
+            // And only twice in a row: a program that is just starting refuses between its bind and its listen.
+            refused().await?;
+            sleep(STARTING).await;
+            refused().await?;
             std::fs::remove_file(path)?;
             UnixListener::bind(path)?
         }
