@@ -16,12 +16,14 @@ use std::{
     time::Duration,
 };
 use tapline::{
+    addr::ListenAddr,
     announced::Announcer,
     dial::{Dialer, Options},
     health::{Checks, Probe},
     pool::Policy,
     proxy_header::Version,
     relay::{Settings, Timeouts},
+    server::Server,
     tls::{ClientTls, IdentityError, Trust},
 };
 
@@ -202,12 +204,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts what watches; it is to be waited for at the end.
-    pub async fn start(&self, serve: &Serve, session: &Session) -> anyhow::Result<(Settings, Watching)> {
+    /// Binds, and starts what watches, which is to be waited for at the end.
+    pub async fn bind(&self, serve: &Serve, listen: &ListenAddr, session: &Session) -> anyhow::Result<(Server, Settings, Watching)> {
         let timeouts = Timeouts { idle: self.idle_timeout.map_or(Some(IDLE), |limit| limit.0), half_close: self.half_close_timeout.0 };
         let faults = self.faults.given(timeouts)?;
-        let (taps, watching) = self.watch.start(serve, &session.reporter).await?;
-        Ok((Settings { timeouts, faults, taps }, watching))
+        self.watch.check(serve, session.reporter.style())?;
+        let server = serve.bind(listen, session).await?;
+        let (taps, watching) = session.preparing(self.watch.start(&session.reporter)).await??;
+        Ok((server, Settings { timeouts, faults, taps }, watching))
     }
 }
 

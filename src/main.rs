@@ -17,7 +17,7 @@ use clap::Parser;
 use report::Reporter;
 use serve::Session;
 use std::process::ExitCode;
-use tapline::shutdown::{Shutdown, Signals};
+use tapline::shutdown::Signals;
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         // Without descriptors one can still wait until it is said.
         Err(error) => (Builder::new_current_thread().enable_time().build().expect("it takes no descriptor"), Err(error)),
     };
-    let session = Session { reporter: Reporter::start(&cli.output), shutdown: Shutdown::new() };
+    let session = Session::new(Reporter::start(&cli.output));
     let code = runtime.block_on(async {
         let outcome = match built.and_then(|()| Signals::install()) {
             Ok(signals) => {

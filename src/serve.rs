@@ -11,7 +11,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroUsize,
     process::{ExitCode, ExitStatus},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tapline::{
@@ -26,7 +26,10 @@ use tapline::{
     server::{Handler, Limits, Served, Server},
     shutdown::Shutdown,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::Instant,
+};
 
 /// Exit statuses, as the help and the man pages list them.
 pub mod exit {
@@ -46,13 +49,20 @@ pub mod exit {
 pub struct Session {
     pub reporter: Reporter,
     pub shutdown: Shutdown,
+    /// Until when who does not read is waited for.
+    farewell: OnceLock<Instant>,
 }
 
 impl Session {
+    pub fn new(reporter: Reporter) -> Self {
+        Self { reporter, shutdown: Shutdown::new(), farewell: OnceLock::new() }
+    }
+
     /// Completes a moment after everything is to end at once: who has not read by then is not waited for.
     pub async fn hurried(&self) {
         self.shutdown.aborting().await;
-        tokio::time::sleep(FAREWELL).await;
+        // One moment for all who wait for it, one after the other.
+        tokio::time::sleep_until(*self.farewell.get_or_init(|| Instant::now() + FAREWELL)).await;
     }
 
     /// What `work` comes to that is done before anything is served. Who asks for the end is not made to wait for it.
@@ -81,8 +91,8 @@ impl Serve {
         Ok(())
     }
 
-    /// Binds. It comes before any file is opened to be written: a start that fails must not have emptied one, least of all
-    /// one that the process on that address is writing.
+    /// Binds. It comes before any file is opened to be written: who cannot listen must not have emptied one, least of all one
+    /// that the process on that address is writing.
     pub async fn bind(&self, listen: &ListenAddr, session: &Session) -> anyhow::Result<Server> {
         if let Some(never) = self.accept_proxy.iter().find(|announcer| !announcer.can_reach(listen)) {
             return Err(UsageError(format!("--accept-proxy {never} fits no peer of {listen}")).into());
@@ -125,7 +135,7 @@ impl Serve {
         session: &Session,
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
-        let Session { reporter, shutdown } = session;
+        let Session { reporter, shutdown, .. } = session;
         let events = reporter.events();
         events.emit(Event::Listening { addr: addr.clone() });
         started(addr);

@@ -1,9 +1,9 @@
 //! Who watches relayed bytes: `--record` and `--hex`.
 
 use crate::{
-    args::Serve,
+    args::{Serve, UsageError},
     console::{Console, Direction, Form},
-    report::Reporter,
+    report::{Reporter, Style},
     serve::{Session, exit},
 };
 use anyhow::Context;
@@ -42,11 +42,19 @@ pub struct Watch {
 pub struct Watching(Vec<(Tap, JoinHandle<anyhow::Result<()>>)>);
 
 impl Watch {
+    /// Whether what was asked for can be shown here; it opens nothing.
+    pub fn check(&self, serve: &Serve, style: Style) -> Result<(), UsageError> {
+        match &self.record {
+            Some(path) if path.as_os_str() == "-" => serve.claim_stdout("--record -", "tshark -r -", style),
+            _ => Ok(()),
+        }
+    }
+
     /// Starts what was asked for.
-    pub async fn start(&self, serve: &Serve, reporter: &Reporter) -> anyhow::Result<(Vec<Tap>, Watching)> {
+    pub async fn start(&self, reporter: &Reporter) -> anyhow::Result<(Vec<Tap>, Watching)> {
         let mut watching = Vec::new();
         if let Some(path) = &self.record {
-            let mut sink = Sink::open(path, serve, reporter).await?;
+            let mut sink = Sink::open(path, reporter).await?;
             // Where nothing can be written, the command does not start.
             sink.write(Recording::header()).await?;
             let (tap, watcher) = tap();
@@ -121,12 +129,11 @@ enum Sink {
 }
 
 impl Sink {
-    async fn open(path: &Path, serve: &Serve, reporter: &Reporter) -> anyhow::Result<Self> {
+    async fn open(path: &Path, reporter: &Reporter) -> anyhow::Result<Self> {
         if path.as_os_str() != "-" {
             let file = File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?;
             return Ok(Self::File(file, path.to_owned()));
         }
-        serve.claim_stdout("--record -", "tshark -r -", reporter.style())?;
         Ok(Self::Stdout(reporter.clone()))
     }
 
@@ -176,11 +183,10 @@ mod tests {
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     };
-    use tapline::shutdown::Shutdown;
 
     fn session() -> Session {
         let output = Output { json: true, quiet: true, explain: false, color: Color::Never };
-        Session { reporter: Reporter::start(&output), shutdown: Shutdown::new() }
+        Session::new(Reporter::start(&output))
     }
 
     /// One that fails at once, and one that has something to write after that.

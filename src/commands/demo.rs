@@ -48,7 +48,7 @@ const CHECK: Duration = Duration::from_millis(100);
 
 impl Demo {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let Session { reporter, shutdown } = session;
+        let Session { reporter, shutdown, .. } = session;
         let mut backends = Vec::new();
         for name in NAMES {
             backends.push(Running::start(Builtin::Http, name, None).await.context("cannot start a backend")?);

@@ -45,8 +45,7 @@ impl Lb4 {
         let dialer = self.connect.dialer()?;
         let announce = self.announce.version();
         let checks = self.balance.checks(Probe::Connect(announce));
-        let server = self.serve.bind(&self.listen, session).await?;
-        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
         let relay = forward.relay.clone();
         let started = |_: &_| {

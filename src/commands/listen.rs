@@ -97,6 +97,7 @@ Examples:
 impl Listen {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let answer = self.answering.answer()?;
+        self.showing.check(&self.serve, session.reporter.style())?;
         if self.udp {
             if let ListenAddr::Unix(_) = self.listen {
                 return Err(UsageError(format!("--udp listens on HOST:PORT, not on {}", self.listen)).into());
@@ -107,7 +108,7 @@ impl Listen {
                 return Err(UsageError(format!("--reply has {} bytes, and a datagram {LONGEST_DATAGRAM} at most", reply.len())).into());
             }
             let server = session.preparing(DatagramServer::bind(&self.listen)).await??;
-            let output = self.showing.output(&self.serve, &session.reporter).await?;
+            let output = session.preparing(self.showing.output(&session.reporter)).await??;
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
             return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
         }
@@ -116,7 +117,7 @@ impl Listen {
             None => (None, None),
         };
         let server = self.serve.bind(&self.listen, session).await?;
-        let output = self.showing.output(&self.serve, &session.reporter).await?;
+        let output = session.preparing(self.showing.output(&session.reporter)).await??;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();
         let started = |addr: &Endpoint| made.iter().for_each(|made: &Made| made.announce(addr, &events));

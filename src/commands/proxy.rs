@@ -77,8 +77,7 @@ impl Proxy {
         }
         let pool = Pool::new(&[self.target], Policy::default()).await?;
         let dialer = self.connect.dialer()?;
-        let server = self.serve.bind(&self.listen, session).await?;
-        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = Forward { pool, dialer, announce: self.announce.version(), relay };
         let (pool, relay) = (forward.pool.clone(), forward.relay.clone());
         let started = |_: &_| {
@@ -101,8 +100,8 @@ impl Proxy {
         }
         let idle = self.relay.idle_timeout.map_or(Some(UDP_IDLE), |limit| limit.0);
         let server = session.preparing(DatagramServer::bind(&self.listen)).await??;
-        let (settings, watching) = self.relay.start(&self.serve, session).await?;
-        let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps: settings.taps };
+        let (taps, watching) = session.preparing(self.relay.watch.start(&session.reporter)).await??;
+        let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps };
         let served = self.serve.run_datagrams(server, relay, session, |_| {}).await;
         watching.finish(served, session).await
     }

@@ -59,7 +59,7 @@ Examples:
 
 impl Scan {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let Session { reporter, shutdown } = session;
+        let Session { reporter, shutdown, .. } = session;
         let hosts = session.preparing(Hosts::resolve(&self.hosts)).await?.map_err(|error| match error {
             HostsError::Unresolved(_) => anyhow::Error::new(error),
             _ => UsageError(error.to_string()).into(),

@@ -68,8 +68,7 @@ impl SniRoute {
         pools.extend([&unknown_name, &no_name, &not_tls].into_iter().flatten().cloned());
         let (dialer, announce) = (self.connect.dialer()?, self.announce.version());
 
-        let server = self.serve.bind(&self.listen, session).await?;
-        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = |pool| Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() };
         let router = Router {
             table: table.map(forward),

@@ -46,8 +46,7 @@ impl TlsTerminate {
         let (terminator, made) = self.tls.terminator(self.hello.hello_timeout)?;
         let pool = Pool::new(&[self.target], Policy::default()).await?;
         let dialer = self.connect.dialer()?;
-        let server = self.serve.bind(&self.listen, session).await?;
-        let (relay, watching) = self.relay.start(&self.serve, session).await?;
+        let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = Forward { pool: pool.clone(), dialer, announce: self.announce.version(), relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
         let started = |addr: &Endpoint| {

@@ -256,6 +256,28 @@ fn a_start_that_fails_leaves_the_files_alone_that_it_would_have_written() {
 }
 
 #[test]
+fn a_signal_ends_it_also_while_a_pipe_has_no_reader_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    for args in [&["listen", "0", "--output"][..], &["proxy", "0", "127.0.0.1:1", "--record"]] {
+        let mut command = program();
+        let child = command.args(args).arg(&pipe).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // Three are of the runtime, for signals. The next is the listener, and then the pipe is opened.
+        let started = std::time::Instant::now();
+        while descriptors(child.id(), "socket:") < 4 {
+            assert!(started.elapsed() < DEADLINE);
+            std::thread::yield_now();
+        }
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{args:?}");
+        assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted before it could start"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_client_that_never_stops_sending_is_cut_off() {
     // Refused by its first bytes; what follows is read for a moment so that it can see why, but not for ever.
     for args in [&["sni-peek", "0"][..], &["sni-route", "0", "a.test=builtin:echo"]] {

@@ -1,9 +1,9 @@
 //! Where `listen` puts the bytes that arrive: shown on stderr, written out as they are, or nowhere.
 
 use crate::{
-    args::Serve,
+    args::{Serve, UsageError},
     console::{Connection, Console, Direction, Form},
-    report::Reporter,
+    report::{Reporter, Style},
 };
 use anyhow::Context;
 use std::{
@@ -72,7 +72,15 @@ pub struct Own<'a> {
 }
 
 impl Showing {
-    pub async fn output(&self, serve: &Serve, reporter: &Reporter) -> anyhow::Result<Output> {
+    /// Whether what was asked for can be shown here; it opens nothing.
+    pub fn check(&self, serve: &Serve, style: Style) -> Result<(), UsageError> {
+        match &self.output {
+            Some(path) if path.as_os_str() == "-" => serve.claim_stdout("--output -", "hexdump -C", style),
+            _ => Ok(()),
+        }
+    }
+
+    pub async fn output(&self, reporter: &Reporter) -> anyhow::Result<Output> {
         if self.discard {
             return Ok(Output::Nowhere);
         }
@@ -85,10 +93,7 @@ impl Showing {
                 reporter.expect_reader_of_stderr();
                 Output::Shown(Console::new(reporter.clone(), Form::of(self.hex, reporter.style())))
             }
-            Some(path) if path.as_os_str() == "-" => {
-                serve.claim_stdout("--output -", "hexdump -C", reporter.style())?;
-                Output::Stdout(reporter.clone())
-            }
+            Some(path) if path.as_os_str() == "-" => Output::Stdout(reporter.clone()),
             Some(path) => Output::File(
                 tokio::fs::File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?.into(),
                 path.clone(),

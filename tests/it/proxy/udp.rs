@@ -232,7 +232,7 @@ fn a_datagram_too_long_for_the_other_side_is_lost_and_nothing_else() {
         let server = UdpSocket::bind(at).unwrap();
         server.set_read_timeout(Some(DEADLINE)).unwrap();
         let target = server.local_addr().unwrap().to_string();
-        let mut tapline = Tapline::start(&["proxy", "--udp", "--hex", listen, &target, "--idle-timeout", "300ms"]);
+        let mut tapline = Tapline::start(&["proxy", "--udp", "--hex", listen, &target, "--idle-timeout", "2s"]);
         let client = UdpSocket::bind((tapline.addr().ip(), 0)).unwrap();
         client.set_read_timeout(Some(DEADLINE)).unwrap();
         client.connect(tapline.addr()).unwrap();
@@ -273,11 +273,11 @@ fn what_has_arrived_before_an_error_is_passed_on() {
 
 #[test]
 fn empty_datagrams_keep_a_session_open() {
-    let (tapline, server) = start(&["--idle-timeout", "200ms"]);
+    let (tapline, server) = start(&["--idle-timeout", "1s"]);
     let (client, started) = (client(tapline.addr()), std::time::Instant::now());
     client.send(b"").unwrap();
     let (_, session) = receive_from(&server);
-    while started.elapsed() < Duration::from_millis(800) {
+    while started.elapsed() < Duration::from_millis(2500) {
         client.send(b"").unwrap();
         assert_eq!(receive_from(&server), (vec![], session));
     }

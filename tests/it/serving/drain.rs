@@ -96,7 +96,7 @@ fn who_still_waits_for_a_slot_at_the_end_is_reset_and_counted() {
 
 #[test]
 fn the_first_signal_of_all_ends_what_the_time_limit_let_drain() {
-    let (mut tapline, _client, _server) = relayed(&["--for", "100ms", "--grace", "1h"]);
+    let (mut tapline, _client, _server) = relayed(&["--for", "1s", "--grace", "1h"]);
     tapline.event("draining");
     tapline.signal("INT");
     let closed = tapline.closed();

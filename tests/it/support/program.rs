@@ -134,10 +134,16 @@ impl Tapline {
         self.event("closed")
     }
 
-    /// Sends a signal: "INT", "TERM".
+    /// Sends a signal: "INT", "TERM", "STOP", "CONT".
     pub fn signal(&self, name: &str) {
         use rustix::process::{Pid, Signal, kill_process};
-        let signal = if name == "INT" { Signal::INT } else { Signal::TERM };
+        let signal = match name {
+            "INT" => Signal::INT,
+            "TERM" => Signal::TERM,
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
+            other => panic!("{other}"),
+        };
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
