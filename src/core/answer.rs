@@ -1,7 +1,7 @@
 //! Reading a client to its end, and answering it: with nothing, with what it sends, or with bytes that were given before.
 
 use crate::{
-    event::{By, End, Phase, Progress},
+    event::{By, End, Phase, Progress, is_gone},
     idle::silence,
     peek,
     server::Conn,
@@ -208,12 +208,8 @@ impl<T: Tap> Serving<'_, T> {
 
     fn failure(&self, error: &io::Error) -> End {
         let phase = self.progress.phase();
-        let end = match error.kind() {
-            // FIN without close_notify: anyone on the way may have cut the stream (RFC 8446 section 6.1).
-            io::ErrorKind::UnexpectedEof => End::failed(By::Client, phase, "ended without close_notify"),
-            _ => End::io(By::Client, phase, error),
-        };
-        if phase == Phase::HalfClose {
+        let end = End::stream(By::Client, phase, error);
+        if phase == Phase::HalfClose && is_gone(error) {
             // Clients of TLS, and those that want no more, leave like this.
             return End { failed: false, ..End::failed(By::Client, phase, format!("{} after the reply", end.why)) };
         }

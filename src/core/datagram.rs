@@ -10,8 +10,9 @@ pub use session::Session;
 
 use crate::{
     addr::{Endpoint, ListenAddr},
-    event::{By, ConnId, End, Event, Events, Progress},
-    server::{BindError, Guard, Limits, Served, Tally, drain, workers::Workers},
+    event::{ConnId, End, Event, Events},
+    seldom::Seldom,
+    server::{BindError, Guard, Limits, Opened, Served, Tally, drain, workers::Workers},
     shutdown::Shutdown,
 };
 use session::{Counts, Inbox};
@@ -19,7 +20,7 @@ use socket::{Ends, Socket};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -33,8 +34,6 @@ const INBOX: usize = 256;
 const WAITING: usize = 64 << 20;
 /// The pause after a failure to receive.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How often losses and failures are said at most.
-const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// What a command does with the datagrams of one client.
 pub trait DatagramHandler: Send + Sync + 'static {
@@ -69,10 +68,7 @@ impl DatagramServer {
     /// those that are open go on until the handler or the grace ends them.
     pub async fn serve<H: DatagramHandler>(self, handler: Arc<H>, limits: &Limits, shutdown: &Shutdown, events: &Events) -> Served {
         let (said_ended, ended) = mpsc::unbounded_channel();
-        let (workers, started) = Workers::start(limits.threads);
-        if let Err(error) = started {
-            events.emit(Event::Note { text: format!("serving on fewer threads than asked for: {error}") });
-        }
+        let workers = Workers::start(limits.threads, events);
         let mut desk = Desk {
             workers,
             socket: Arc::new(self.socket),
@@ -165,26 +161,15 @@ impl<H: DatagramHandler> Desk<H> {
         };
         self.opened += 1;
         let (queue, inbox) = mpsc::channel(INBOX);
-        let (counts, progress) = (Arc::<Counts>::default(), Arc::<Progress>::default());
-        let guard = Guard {
-            id: ConnId(self.opened),
-            peer: Endpoint::tcp(ends.peer),
-            since: Instant::now(),
-            traffic: counts.traffic.clone(),
-            progress: progress.clone(),
-            events: self.events.clone(),
-            tally: self.tally.clone(),
-            end: None,
-            place: self.workers.place(),
-            _permit: permit,
-        };
-        self.events.emit(Event::Opened { id: guard.id, peer: guard.peer.clone() });
+        let counts = Arc::<Counts>::default();
+        let opened = Opened { id: ConnId(self.opened), peer: Endpoint::tcp(ends.peer), traffic: counts.traffic.clone() };
+        let guard = Guard::new(opened, &self.events, &self.tally, self.workers.place(), permit);
         let session = Session {
             id: guard.id,
             peer: guard.peer.clone(),
             events: self.events.clone(),
             shutdown: self.shutdown.clone(),
-            progress,
+            progress: guard.progress.clone(),
             inbox,
             room: None,
             socket: self.socket.clone(),
@@ -213,14 +198,10 @@ async fn run<H: DatagramHandler>(handler: Arc<H>, mut session: Session, guard: G
     let _over = Over(ended, session.ends);
     let shutdown = session.shutdown.clone();
     let end = tokio::select! {
-        end = handler.handle(&mut session) => Some(end),
-        () = shutdown.aborting() => None,
+        end = handler.handle(&mut session) => end,
+        () = shutdown.aborting() => guard.aborted(&shutdown),
     };
     session.close();
-    let end = end.unwrap_or_else(|| {
-        guard.tally.aborted.fetch_add(1, Relaxed);
-        End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
-    });
     guard.report(end);
 }
 
@@ -247,19 +228,5 @@ impl Losses {
         if self.datagrams > 0 && (last || self.said.may_be_said()) {
             events.emit(Event::Lost { id: None, datagrams: std::mem::take(&mut self.datagrams), why: self.why.into() });
         }
-    }
-}
-
-/// When something was said last that may happen all the time.
-#[derive(Default)]
-struct Seldom(Option<Instant>);
-
-impl Seldom {
-    fn may_be_said(&mut self) -> bool {
-        let may = self.0.is_none_or(|at| at.elapsed() >= SAID_EVERY);
-        if may {
-            self.0 = Some(Instant::now());
-        }
-        may
     }
 }

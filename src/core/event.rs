@@ -215,11 +215,27 @@ impl End {
         Self::failed(by, during, io_words(error))
     }
 
+    /// Ended by an error of an open stream. Of TLS, an unexpected end is FIN without close_notify: anyone on the way may have
+    /// cut the stream (RFC 8446 section 6.1).
+    #[must_use]
+    pub fn stream(by: By, during: Phase, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::failed(by, during, "ended without close_notify"),
+            _ => Self::io(by, during, error),
+        }
+    }
+
     /// Ended because `limit` went by.
     #[must_use]
     pub fn timeout(during: Phase, limit: Duration) -> Self {
         Self::failed(By::Timeout, during, format!("nothing for {limit:?}"))
     }
+}
+
+/// Whether an error of an open stream tells that the peer is gone, and not of this machine or of the way.
+#[must_use]
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)
 }
 
 /// An I/O error in the words that a network person expects.

@@ -24,6 +24,7 @@ pub mod record;
 pub mod relay;
 pub mod route;
 pub mod scan;
+mod seldom;
 pub mod server;
 pub mod shutdown;
 pub mod stream;

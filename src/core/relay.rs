@@ -10,7 +10,7 @@ mod watch;
 
 use crate::{
     addr::Endpoint,
-    event::{By, ConnId, End, Event, Events, Phase, Progress},
+    event::{By, ConnId, End, Event, Events, Phase, Progress, is_gone},
     fault::{Faults, Strike},
     stream::Stream,
     tap::Tap,
@@ -194,30 +194,14 @@ fn in_tcp_words(error: io::Error, gone: &Stream) -> io::Error {
 }
 
 fn failure(to_blame: By, half: Phase, error: &io::Error, client_ended: bool) -> End {
-    if to_blame == By::Client
-        && half == Phase::HalfClose
-        && let Some(went) = went(error.kind())
-    {
+    let end = End::stream(to_blame, half, error);
+    if to_blame == By::Client && half == Phase::HalfClose && is_gone(error) {
         // One side had said that it was done, and then the client went. Clients of TLS leave like this as a rule, with
         // the target's close_notify on its way or unread.
-        let why = if client_ended { "left before the last bytes".into() } else { format!("{went} after the target had ended") };
+        let why = if client_ended { "left before the last bytes".into() } else { format!("{} after the target had ended", end.why) };
         return End { why: why.into(), ..End::done(By::Client, half) };
     }
-    let end = End::io(to_blame, half, error);
-    // FIN without close_notify: anyone on the way may have cut the stream (RFC 8446 section 6.1).
-    let why = if error.kind() == io::ErrorKind::UnexpectedEof { "ended without close_notify".into() } else { end.why };
-    End { why, ..end }
-}
-
-/// What a peer did that is gone; nothing where the error tells of something else.
-fn went(error: io::ErrorKind) -> Option<&'static str> {
-    match error {
-        io::ErrorKind::ConnectionReset => Some("reset"),
-        io::ErrorKind::BrokenPipe => Some("closed"),
-        // Of TLS.
-        io::ErrorKind::UnexpectedEof => Some("ended without close_notify"),
-        _ => None,
-    }
+    end
 }
 
 /// What the two directions came to.

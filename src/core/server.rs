@@ -135,10 +135,7 @@ impl Server {
         let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let tally = Arc::new(Tally::default());
         let tasks = TaskTracker::new();
-        let (workers, started) = Workers::start(limits.threads);
-        if let Err(error) = started {
-            events.emit(Event::Note { text: format!("serving on fewer threads than asked for: {error}") });
-        }
+        let workers = Workers::start(limits.threads, events);
         let mut accepted = 0;
         // Who connected before the end was asked for is still served where there is a slot: closing the listener resets those
         // that wait in the backlog.
@@ -158,20 +155,8 @@ impl Server {
                 next = next => next,
             };
             accepted += 1;
-            let progress = Arc::new(Progress::default());
-            let guard = Guard {
-                id: ConnId(accepted),
-                peer: peer.clone(),
-                since: Instant::now(),
-                traffic: Arc::default(),
-                progress: progress.clone(),
-                events: events.clone(),
-                tally: tally.clone(),
-                end: None,
-                place: workers.place(),
-                _permit: permit,
-            };
-            events.emit(Event::Opened { id: guard.id, peer: peer.clone() });
+            let opened = Opened { id: ConnId(accepted), peer, traffic: Arc::default() };
+            let guard = Guard::new(opened, events, &tally, workers.place(), permit);
             let on = guard.place.events.clone();
             tasks.spawn_on(run(handler.clone(), socket, guard, shutdown.clone()), &on);
         }
@@ -206,13 +191,9 @@ fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, shutdown: Shut
             progress: guard.progress.clone(),
         };
         let end = tokio::select! {
-            end = handler.handle(conn) => Some(end),
-            () = shutdown.aborting() => None,
+            end = handler.handle(conn) => end,
+            () = shutdown.aborting() => guard.aborted(&shutdown),
         };
-        let end = end.unwrap_or_else(|| {
-            guard.tally.aborted.fetch_add(1, Relaxed);
-            End::failed(By::Shutdown, guard.progress.phase(), shutdown.why())
-        });
         guard.report(end);
     }
 }
@@ -246,22 +227,53 @@ pub(crate) struct Tally {
     pub(crate) aborted: AtomicUsize,
 }
 
+/// Who has come.
+pub(crate) struct Opened {
+    pub(crate) id: ConnId,
+    pub(crate) peer: Endpoint,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
 /// Reports the end of a connection, whatever ended it: dropped by a return, an abort or a panic alike.
 pub(crate) struct Guard {
     pub(crate) id: ConnId,
     pub(crate) peer: Endpoint,
-    pub(crate) since: Instant,
-    pub(crate) traffic: Arc<Traffic>,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) events: Events,
-    pub(crate) tally: Arc<Tally>,
-    pub(crate) end: Option<End>,
     pub(crate) place: Place,
+    since: Instant,
+    traffic: Arc<Traffic>,
+    events: Events,
+    tally: Arc<Tally>,
+    end: Option<End>,
     // Given back after the report: with one slot, the next connection opens after this one is told to be closed.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Guard {
+    /// Says that somebody has come.
+    pub(crate) fn new(opened: Opened, events: &Events, tally: &Arc<Tally>, place: Place, permit: OwnedSemaphorePermit) -> Self {
+        let Opened { id, peer, traffic } = opened;
+        events.emit(Event::Opened { id, peer: peer.clone() });
+        Self {
+            id,
+            peer,
+            progress: Arc::default(),
+            place,
+            since: Instant::now(),
+            traffic,
+            events: events.clone(),
+            tally: tally.clone(),
+            end: None,
+            _permit: permit,
+        }
+    }
+
+    /// How it ends where everything is to end at once.
+    pub(crate) fn aborted(&self, shutdown: &Shutdown) -> End {
+        self.tally.aborted.fetch_add(1, Relaxed);
+        End::failed(By::Shutdown, self.progress.phase(), shutdown.why())
+    }
+
     pub(crate) fn report(mut self, end: End) {
         self.end = Some(end);
     }

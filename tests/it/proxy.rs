@@ -12,10 +12,20 @@ mod udp;
 use crate::support::*;
 use std::{
     io::{Read, Write},
-    net::Shutdown,
+    net::{Shutdown, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     time::{Duration, Instant},
 };
+
+/// A proxy and the two ends of a connection through it.
+fn pair(flags: &[&str]) -> (Tapline, TcpStream, TcpStream) {
+    let (listener, target) = listener();
+    let mut tapline = Tapline::start(&[&["proxy", "0", &target.to_string()], flags].concat());
+    let (client, server) = (tapline.connect(), accept(&listener));
+    // A server that resets before would be one that did not take the connection.
+    tapline.event("dialed");
+    (tapline, client, server)
+}
 
 #[test]
 fn a_thousand_small_messages_go_to_and_fro_without_a_delay() {

@@ -4,6 +4,7 @@ use crate::{
     addr::{Endpoint, ListenAddr},
     dial::resolve,
     event::{Event, Events, is_shortage},
+    seldom::Seldom,
     stream::{Socket, Stream},
 };
 use std::{
@@ -11,7 +12,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::time::sleep;
 
@@ -104,14 +105,13 @@ impl Listener {
     /// Accepts whatever it takes: after a failure again, after a pause, which is told at most once a second.
     pub(super) async fn accept_patiently(&self, events: &Events) -> (Socket, Endpoint) {
         let mut pause = BACK_OFF.0;
-        let mut said: Option<Instant> = None;
+        let mut failures = Seldom::default();
         loop {
             match self.accept().await {
                 Ok(conn) => return conn,
                 Err(error) => {
                     let wait = back_off(&error, &mut pause);
-                    if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-                        said = Some(Instant::now());
+                    if failures.may_be_said() {
                         events.emit(Event::AcceptFailed { why: error.to_string(), retry_in: wait });
                     }
                     sleep(wait).await;

@@ -1,5 +1,6 @@
 //! The event loops that connections are served on: one for each thread, each with sockets, timers and buffers of its own.
 
+use crate::event::{Event, Events};
 use std::{
     io,
     num::NonZeroUsize,
@@ -37,21 +38,21 @@ impl Drop for Place {
 }
 
 impl Workers {
-    /// Starts the threads that are missing to so many. An error leaves fewer of them: never less than the caller's own.
-    pub(crate) fn start(threads: NonZeroUsize) -> (Self, io::Result<()>) {
+    /// Starts the threads that are missing to so many. An error is said and leaves fewer of them: never less than the caller's
+    /// own.
+    pub(crate) fn start(threads: NonZeroUsize, events: &Events) -> Self {
         let stop = CancellationToken::new();
         let mut workers = vec![Worker { events: Handle::current(), open: Arc::default() }];
-        let mut started = Ok(());
         for number in 1..threads.get() {
             match start(thread::Builder::new().name(format!("worker-{number}")), stop.clone()) {
                 Ok(events) => workers.push(Worker { events, open: Arc::default() }),
                 Err(error) => {
-                    started = Err(error);
+                    events.emit(Event::Note { text: format!("serving on fewer threads than asked for: {error}") });
                     break;
                 }
             }
         }
-        (Self { workers, _stop: stop.drop_guard() }, started)
+        Self { workers, _stop: stop.drop_guard() }
     }
 
     /// The thread with the fewest connections, the caller's own among equals. The kernel's way of spreading connections

@@ -11,13 +11,6 @@ fn client(tapline: &Tapline) -> UdpSocket {
     socket
 }
 
-fn receive(socket: &UdpSocket) -> Vec<u8> {
-    let mut buffer = vec![0; 65_536];
-    let n = socket.recv(&mut buffer).unwrap();
-    buffer.truncate(n);
-    buffer
-}
-
 #[test]
 fn each_datagram_is_shown_by_itself_and_clients_are_told_apart() {
     let mut tapline = Tapline::start(&["listen", "--udp", "0", "--idle-timeout", "300ms"]);

@@ -1,22 +1,14 @@
 //! What the matrix has no room for: timeouts that are told apart by how long they take.
 
+use super::pair;
 use crate::support::*;
 use socket2::SockRef;
 use std::{
     io::{ErrorKind, Write},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     thread,
     time::{Duration, Instant},
 };
-
-/// A proxy and the two ends of a connection through it.
-fn pair(flags: &[&str]) -> (Tapline, TcpStream, TcpStream) {
-    let (listener, target) = listener();
-    let mut tapline = Tapline::start(&[&["proxy", "0", &target.to_string()], flags].concat());
-    let (client, server) = (tapline.connect(), accept(&listener));
-    tapline.event("dialed");
-    (tapline, client, server)
-}
 
 #[test]
 fn a_byte_in_either_direction_starts_the_idle_timeout_anew() {

@@ -1,5 +1,6 @@
 //! Faults on purpose: each at its place, and nothing else changed.
 
+use super::pair;
 use crate::{support::*, tls};
 use serde_json::json;
 use std::{
@@ -9,15 +10,6 @@ use std::{
 };
 
 const RESET: Result<(), ErrorKind> = Err(ErrorKind::ConnectionReset);
-
-fn pair(flags: &[&str]) -> (Tapline, TcpStream, TcpStream) {
-    let (listener, target) = listener();
-    let mut tapline = Tapline::start(&[&["proxy", "0", &target.to_string()], flags].concat());
-    let (client, server) = (tapline.connect(), accept(&listener));
-    // A server that resets before would be one that did not take the connection.
-    tapline.event("dialed");
-    (tapline, client, server)
-}
 
 #[test]
 fn a_delay_is_felt_in_its_direction_only_and_the_end_comes_after_what_it_holds() {

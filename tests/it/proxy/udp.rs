@@ -20,13 +20,6 @@ fn client(of: SocketAddr) -> UdpSocket {
     socket
 }
 
-fn receive(socket: &UdpSocket) -> Vec<u8> {
-    let mut buffer = vec![0; 65_536];
-    let n = socket.recv(&mut buffer).unwrap();
-    buffer.truncate(n);
-    buffer
-}
-
 fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 65_536];
     let (n, from) = socket.recv_from(&mut buffer).unwrap();

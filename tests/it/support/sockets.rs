@@ -3,7 +3,7 @@
 use super::{DEADLINE, pattern};
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
     time::Duration,
 };
@@ -133,6 +133,14 @@ pub fn assert_open_and_silent(stream: &mut TcpStream, moment: Duration) {
     let came = stream.read(&mut [0]).map_err(|error| error.kind());
     assert!(matches!(came, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)), "{came:?}");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
+}
+
+/// The next datagram.
+pub fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_536];
+    let n = socket.recv(&mut buffer).unwrap();
+    buffer.truncate(n);
+    buffer
 }
 
 /// What someone gets who connects and says nothing, and how it ends. A reset may come before connect(2) returns.
