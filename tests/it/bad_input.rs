@@ -309,8 +309,15 @@ fn more_connections_than_the_limit_on_open_files_allows_are_not_promised() {
 fn connections_that_were_stuck_leave_descriptors_for_others_under_a_low_limit() {
     use std::io::{Read, Write};
     for (limit, threads, fit) in [(64, "1", 10), (200, "16", 36)] {
-        let echo = server(|mut stream| {
-            let mut bytes = vec![0; 1 << 20];
+        // With what the kernel lets buffers grow to, this many would come near all the memory that it has for TCP (tcp_mem).
+        let keep_small = |stream: &TcpStream| {
+            let socket = socket2::SockRef::from(stream);
+            socket.set_send_buffer_size(1 << 18).unwrap();
+            socket.set_recv_buffer_size(1 << 18).unwrap();
+        };
+        let echo = server(move |mut stream| {
+            keep_small(&stream);
+            let mut bytes = vec![0; 1 << 16];
             while let Ok(n @ 1..) = stream.read(&mut bytes) {
                 if stream.write_all(&bytes[..n]).is_err() {
                     break;
@@ -322,15 +329,22 @@ fn connections_that_were_stuck_leave_descriptors_for_others_under_a_low_limit() 
         // Half of those that fit send and do not read, until nothing moves any more: each direction of each holds a pipe.
         let stuck = clients.into_iter().map(|mut client| {
             std::thread::spawn(move || {
+                keep_small(&client);
                 fill(&mut client);
                 client
             })
         });
         let stuck: Vec<_> = stuck.collect::<Vec<_>>().into_iter().map(|client| client.join().unwrap()).collect();
         assert!(descriptors(tapline.pid(), "pipe:") > fit);
-        for mut client in stuck {
-            client.shutdown(std::net::Shutdown::Write).unwrap();
-            read_all(&mut client);
+        // All at once: none may wait for the others for so long that it is given up.
+        let drained = stuck.into_iter().map(|mut client| {
+            std::thread::spawn(move || {
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                read_all(&mut client);
+            })
+        });
+        for client in drained.collect::<Vec<_>>() {
+            client.join().unwrap();
             assert_eq!(tapline.closed()["failed"], false, "{:?}", tapline.seen.last());
         }
         // As many others at once as fit, all of which get their answer while all are open.
