@@ -105,10 +105,10 @@ impl Console {
         Self { reporter, form, shared: Arc::default() }
     }
 
-    /// A connection that is open as long as the value lives.
-    pub fn connection(&self, id: ConnId, peer: Endpoint) -> Connection {
+    /// A connection that is open as long as the value lives. `client` is who is behind `peer`, or the peer itself: lines for
+    /// people tell of the client.
+    pub fn connection(&self, id: ConnId, peer: Endpoint, client: Endpoint) -> Connection {
         self.shared.open.fetch_add(1, Relaxed);
-        let client = peer.clone();
         Connection { console: self.clone(), id, peer, client, received: AtomicU64::new(0), sent: AtomicU64::new(0) }
     }
 }
@@ -120,12 +120,6 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// The same where the peer is a proxy that has announced its client: lines for people tell of the client.
-    pub fn on_behalf_of(mut self, client: Endpoint) -> Self {
-        self.client = client;
-        self
-    }
-
     /// Shows bytes that have just passed; waits where nobody reads stderr. Each direction is shown by one task, in order.
     pub async fn show(&self, direction: Direction, bytes: &[u8]) {
         self.show_at(Zoned::now(), direction, bytes).await;

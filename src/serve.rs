@@ -70,6 +70,15 @@ impl Session {
         self.shutdown.unless_draining(work).await.context("interrupted before it could start")
     }
 
+    /// The same for work on files, which may be pipes that nobody writes to.
+    pub async fn reading<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        E: Into<anyhow::Error> + Send + 'static,
+    {
+        self.preparing(tokio::task::spawn_blocking(work)).await??.map_err(Into::into)
+    }
+
     /// Checks every backend of a pool until the end.
     pub fn check(&self, pool: &Pool, checks: &Checks, dialer: &Dialer) {
         for backend in pool.backends() {
@@ -155,16 +164,14 @@ impl Serve {
         let serving = serving(&limits, &events);
         let ending = async {
             let timer = async {
-                match self.lasting {
-                    Some(time) => tokio::time::sleep(time).await,
-                    None => std::future::pending().await,
+                if let Some(time) = self.lasting {
+                    tokio::time::sleep(time).await;
+                    shutdown.drain();
                 }
             };
-            tokio::select! {
-                () = timer => shutdown.drain(),
-                // Whoever read the results has gone: there is nothing left to do for anyone.
-                closed = reporter.unread() => shutdown.abort(closed),
-            }
+            // Whoever read the results has gone: there is nothing left to do for anyone.
+            let unread = async { shutdown.abort(reporter.unread().await) };
+            tokio::join!(timer, unread);
             std::future::pending::<()>().await;
         };
         let command = async {

@@ -28,8 +28,9 @@ const BATCH: usize = 256 * 1024;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Watching")]
 pub struct Watch {
-    /// Record all connections to a pcapng FILE ("-" for stdout), as the client sees them: what TLS hides is in clear. The
-    /// packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out
+    /// Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is
+    /// tapline's own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A
+    /// slow disk slows the connections; nothing is left out
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>`
@@ -106,7 +107,7 @@ async fn show(mut watcher: Watcher, console: Console) -> anyhow::Result<()> {
     while let Some(seen) = watcher.next().await {
         match &seen.what {
             What::Opened { peer, client, .. } => {
-                let connection = console.connection(seen.id, peer.clone()).on_behalf_of(client.clone());
+                let connection = console.connection(seen.id, peer.clone(), client.clone());
                 let _ = open.insert(seen.id, connection);
             }
             What::Bytes(direction, bytes) => {
@@ -156,7 +157,7 @@ impl Sink {
 async fn record(mut watcher: Watcher, mut sink: Sink) -> anyhow::Result<()> {
     let mut recording = Recording::default();
     while let Some(mut seen) = watcher.next().await {
-        let mut out = Vec::new();
+        let (mut out, mut handled) = (Vec::new(), Vec::new());
         loop {
             recording.add(&seen, &mut out);
             if out.len() >= BATCH {
@@ -164,11 +165,14 @@ async fn record(mut watcher: Watcher, mut sink: Sink) -> anyhow::Result<()> {
             }
             // What is there goes out in one write; a burst of packets is not a burst of system calls.
             match watcher.ready() {
-                Some(next) => seen = next,
+                Some(next) => handled.push(std::mem::replace(&mut seen, next)),
                 None => break,
             }
         }
-        if !sink.write(out).await? {
+        let written = sink.write(out).await?;
+        // Each is told to be handled, and its room given back, by being dropped.
+        drop((handled, seen));
+        if !written {
             break;
         }
     }

@@ -42,7 +42,7 @@ Examples:
 impl Lb4 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
-        let dialer = self.connect.dialer()?;
+        let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();
         let checks = self.balance.checks(Probe::Connect(announce));
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;

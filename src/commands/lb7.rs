@@ -65,7 +65,7 @@ impl Lb7 {
             .into());
         }
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
-        let dialer = self.connect.dialer()?;
+        let dialer = session.reading(move || self.connect.dialer()).await?;
         let checks = self.balance.checks(self.health.map_or(Probe::Connect(None), Probe::Http));
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
         let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));

@@ -96,7 +96,7 @@ Examples:
 
 impl Listen {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let answer = self.answering.answer()?;
+        let answer = session.reading(move || self.answering.answer()).await?;
         self.showing.check(&self.serve, session.reporter.style())?;
         if self.udp {
             if let ListenAddr::Unix(_) = self.listen {
@@ -112,15 +112,13 @@ impl Listen {
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
             return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
         }
-        let (terminator, made) = match self.tls.then(|| self.identity.terminator(self.hello.hello_timeout)).transpose()? {
-            Some((terminator, made)) => (Some(terminator), made),
-            None => (None, None),
-        };
+        let identity = move || self.tls.then(|| self.identity.terminator(self.hello.hello_timeout)).transpose();
+        let (terminator, made) = session.reading(identity).await?.unzip();
         let server = self.serve.bind(&self.listen, session).await?;
         let output = session.preparing(self.showing.output(&session.reporter)).await??;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();
-        let started = |addr: &Endpoint| made.iter().for_each(|made: &Made| made.announce(addr, &events));
+        let started = |addr: &Endpoint| made.iter().flatten().for_each(|made: &Made| made.announce(addr, &events));
         // `made` owns the CA's file: it is there as long as the command runs.
         self.serve.run(server, handler, session, started).await
     }

@@ -76,7 +76,7 @@ impl Proxy {
             return self.run_udp(session).await;
         }
         let pool = Pool::new(&[self.target], Policy::default()).await?;
-        let dialer = self.connect.dialer()?;
+        let dialer = session.reading(move || self.connect.dialer()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = Forward { pool, dialer, announce: self.announce.version(), relay };
         let (pool, relay) = (forward.pool.clone(), forward.relay.clone());

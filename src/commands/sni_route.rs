@@ -66,7 +66,8 @@ impl SniRoute {
         let table = Table::new(rules).map_err(|error| UsageError(error.to_string()))?;
         let (unknown_name, no_name, not_tls) = (fixed(self.unknown_name).await?, fixed(self.no_name).await?, fixed(self.not_tls).await?);
         pools.extend([&unknown_name, &no_name, &not_tls].into_iter().flatten().cloned());
-        let (dialer, announce) = (self.connect.dialer()?, self.announce.version());
+        let dialer = session.reading(move || self.connect.dialer()).await?;
+        let announce = self.announce.version();
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = |pool| Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() };

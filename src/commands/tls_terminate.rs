@@ -43,9 +43,9 @@ Examples:
 
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let (terminator, made) = self.tls.terminator(self.hello.hello_timeout)?;
+        let (terminator, made) = session.reading(move || self.tls.terminator(self.hello.hello_timeout)).await?;
         let pool = Pool::new(&[self.target], Policy::default()).await?;
-        let dialer = self.connect.dialer()?;
+        let dialer = session.reading(move || self.connect.dialer()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let forward = Forward { pool: pool.clone(), dialer, announce: self.announce.version(), relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());

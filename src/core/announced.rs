@@ -7,14 +7,13 @@
 use crate::{
     addr::{AddrError, Endpoint, ListenAddr},
     event::{By, ConnId, End, Event, Phase},
+    peek::first,
     proxy_header::{self, Command, Header, Transport, Version},
     server::{Conn, Handler},
-    stream::Probed,
 };
 use ipnet::IpNet;
 use serde::Serialize;
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
-use tokio::time::timeout;
 use tokio_util::either::Either;
 
 /// Peers that announce clients: `10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix` for those that come by a Unix
@@ -160,19 +159,10 @@ async fn header(conn: &mut Conn, limit: Duration) -> Result<Header, End> {
     const DURING: Phase = Phase::ProxyHeader;
     conn.progress.enter(DURING);
     let stream = &mut conn.stream;
-    let header = match timeout(limit, stream.probe(proxy_header::MOST, proxy_header::read)).await {
-        Ok(Ok(Probed::Match(Ok(header)))) => header,
-        Ok(Ok(Probed::Match(Err(malformed)))) => return Err(End::failed(By::Client, DURING, malformed)),
-        Ok(Ok(Probed::Eof)) if stream.head().is_empty() => return Err(End::failed(By::Client, DURING, "ended without a PROXY header")),
-        // A complete header is a match: more than the most is not read.
-        Ok(Ok(Probed::Eof | Probed::Full)) => {
-            return Err(End::failed(By::Client, DURING, format!("ended after {} bytes of a PROXY header", stream.head().len())));
-        }
-        Ok(Err(error)) => return Err(End::io(By::Client, DURING, &error)),
-        Err(_) if stream.head().is_empty() => return Err(End::timeout(DURING, limit)),
-        Err(_) => {
-            return Err(End::failed(By::Timeout, DURING, format!("only {} bytes of a PROXY header in {limit:?}", stream.head().len())));
-        }
+    let header = match first(stream, DURING, "PROXY header", limit, proxy_header::MOST, proxy_header::read).await? {
+        Some(Ok(header)) => header,
+        Some(Err(malformed)) => return Err(End::failed(By::Client, DURING, malformed)),
+        None => return Err(End::failed(By::Client, DURING, "a PROXY header that is too long")),
     };
     stream.skip_head(header.size);
     if let Some(ends) = &header.ends {

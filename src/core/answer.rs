@@ -232,13 +232,16 @@ impl<T: Tap> Serving<'_, T> {
 
     /// Reads only.
     async fn listen(&self, stream: &mut Stream, mut ending: Ending<'_, impl Future<Output = ()>>) -> Result<End, End> {
-        let mut buffer = vec![0; CHUNK];
+        // Made when it is needed: who discards from the first byte on needs none.
+        let mut buffer = Vec::new();
         loop {
             #[cfg(target_os = "linux")]
             if let (true, Some(tcp)) = (self.tap.is_done(), stream.bare_tcp()) {
+                drop(buffer);
                 let by = forget(tcp, stream.traffic(), &mut ending).await;
                 return by.map(|by| End::done(by, self.progress.phase())).map_err(|error| self.failure(&error));
             }
+            buffer.resize(CHUNK, 0);
             match self.read(stream, &mut buffer, &mut ending).await? {
                 None => return self.end(By::Shutdown, Ok(())),
                 Some(0) => return self.end(By::Client, Ok(())),

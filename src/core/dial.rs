@@ -86,6 +86,23 @@ impl DialError {
     }
 }
 
+/// What `connecting` to the target comes to by the deadline.
+// Not an `async fn`, which would keep its arguments twice.
+pub(crate) fn within<T>(
+    limit: Duration,
+    target: &Target,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> impl Future<Output = Result<T, DialError>> {
+    async move {
+        let (error, timed_out) = match tokio::time::timeout(limit, connecting).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => (error, false),
+            Err(_) => (io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {limit:?}")), true),
+        };
+        Err(DialError { target: target.clone(), error, timed_out })
+    }
+}
+
 impl Dialer {
     /// Connects to the target. A name is resolved anew, and all of its addresses are tried (Happy Eyeballs, RFC 8305).
     ///
@@ -98,14 +115,8 @@ impl Dialer {
     pub async fn dial(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> Result<Dialed, DialError> {
         let started = Instant::now();
         let connecting = self.connect(target, preamble, first, started.checked_add(self.connect_timeout));
-        match tokio::time::timeout(self.connect_timeout, connecting).await {
-            Ok(Ok((stream, addr, sent))) => Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent }),
-            Ok(Err(error)) => Err(DialError { target: target.clone(), error, timed_out: false }),
-            Err(_) => {
-                let error = io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {:?}", self.connect_timeout));
-                Err(DialError { target: target.clone(), error, timed_out: true })
-            }
-        }
+        let (stream, addr, sent) = within(self.connect_timeout, target, connecting).await?;
+        Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent })
     }
 
     /// Without a deadline where that lies too far ahead to be told.
@@ -219,11 +230,19 @@ async fn connect_host(
             Some(result) = attempts.join_next() => match result {
                 // Dropping the set ends the other attempts.
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => last = Some(error),
+                Ok(Err(error)) => last = Some(telling(last, error)),
                 Err(error) => last = Some(io::Error::other(error)),
             },
             () = sleep(STAGGER), if more => {}
         }
+    }
+}
+
+/// What a target answered tells more than that another of its addresses could not be asked.
+fn telling(earlier: Option<io::Error>, later: io::Error) -> io::Error {
+    match earlier {
+        Some(earlier) if is_local(&later) => earlier,
+        _ => later,
     }
 }
 
@@ -244,6 +263,18 @@ fn interleaved(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_target_answered_is_told_before_what_could_not_be_asked() {
+        let (refused, timed_out) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
+        let local = io::ErrorKind::AddrNotAvailable;
+        for (kinds, told) in
+            [(&[refused, local][..], refused), (&[local, refused], refused), (&[local], local), (&[refused, timed_out, local], timed_out)]
+        {
+            let last = kinds.iter().fold(None, |last, kind| Some(telling(last, (*kind).into())));
+            assert_eq!(last.unwrap().kind(), told);
+        }
+    }
 
     #[test]
     fn families_take_turns() {

@@ -5,7 +5,7 @@ use crate::{
     dial::{DialError, Dialed, Dialer, Preamble},
     event::{By, ConnId, End, Event, Phase, io_words},
     pool::{Lease, Pool},
-    proxy_header::{self, Announcement, Ends, Header, Ssl, Tlvs, Version},
+    proxy_header::{self, Announcement, Ends, Ssl, Tlvs, Version},
     relay::{self, Between, relay},
     server::Conn,
     stream::{Stream, TlsSession},
@@ -41,8 +41,7 @@ impl Forward {
         // Boxed, so that its room is given back before the relay begins, which may be long.
         let (_lease, mut target, treatment) = match Box::pin(self.dial(conn)).await {
             Ok((lease, target, addr)) => {
-                let client = conn.announced.as_deref().and_then(Header::client).unwrap_or(&conn.peer);
-                let between = Between { id: conn.id, peer: &conn.peer, client, target: &addr };
+                let between = Between { id: conn.id, peer: &conn.peer, client: conn.client(), target: &addr };
                 (lease, target, self.relay.treatment(between, &conn.events))
             }
             // The stream is dropped with its writing side open: RST, as the target itself would have answered.
@@ -55,7 +54,6 @@ impl Forward {
         conn.progress.enter(Phase::Dial);
         let header = self.announce.map(|version| header(version, conn)).transpose()?;
         let preamble = header.as_deref().map_or(Preamble::None, Preamble::Client);
-        let mut last = None;
         let mut leases = self.pool.pick().peekable();
         while let Some(lease) = leases.next() {
             let first = if self.relay.is_plain() { conn.stream.head() } else { &[] };
@@ -72,17 +70,13 @@ impl Forward {
                     }
                     let next = !error.is_shortage() && leases.peek().is_some();
                     conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: io_words(&error.error), next });
-                    last = Some((lease.label.clone(), error));
                     if !next {
-                        break;
+                        return Err(dial_end(&lease.label, &error));
                     }
                 }
             }
         }
-        Err(match last {
-            Some((label, error)) => dial_end(&label, &error),
-            None => End::failed(By::Rule, Phase::Dial, "no target"),
-        })
+        Err(End::failed(By::Rule, Phase::Dial, "no target"))
     }
 }
 
@@ -125,19 +119,18 @@ fn ssl(session: &TlsSession) -> Ssl {
     Ssl { client: 1, verify: 1, version, cipher, ..Ssl::default() }
 }
 
-/// A cipher suite of rustls as OpenSSL names it, and so haproxy and whoever reads its headers: `TLS_AES_128_GCM_SHA256`
+/// A cipher suite of IANA's name as OpenSSL names it, and so haproxy and whoever reads its headers: `TLS_AES_128_GCM_SHA256`
 /// for TLS 1.3, `ECDHE-RSA-AES128-GCM-SHA256` before.
 fn openssl_name(cipher: &str) -> String {
-    if let Some(suite) = cipher.strip_prefix("TLS13_") {
-        return format!("TLS_{suite}");
+    if !cipher.contains("_WITH_") {
+        return cipher.to_owned();
     }
     let name = cipher.trim_start_matches("TLS_").replace("_WITH", "").replace("AES_", "AES").replace('_', "-");
     name.strip_suffix("POLY1305-SHA256").map(|name| format!("{name}POLY1305")).unwrap_or(name)
 }
 
 /// How a connection ends that no target took.
-#[must_use]
-pub fn dial_end(label: &str, error: &DialError) -> End {
+pub(crate) fn dial_end(label: &str, error: &DialError) -> End {
     let by = match error {
         DialError { timed_out: true, .. } => By::Timeout,
         error if error.is_local() => By::Local,
@@ -153,8 +146,8 @@ mod tests {
     #[test]
     fn ciphers_have_the_names_of_openssl() {
         for (ours, theirs) in [
-            ("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
-            ("TLS13_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+            ("TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            ("TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
             ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
             ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"),
             ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 pin_project! {
     /// Watches a counter for standing still. It looks four times in the shortest limit that can hold and never touches the
-    /// path of the bytes: it ends up to a quarter of that limit late, up to half of it where another one holds, never early.
+    /// path of the bytes: it ends up to a quarter of that limit late, never early.
     pub struct Silence {
         tick: Duration,
         seen: u64,
@@ -25,8 +25,7 @@ impl Silence {
     /// Starts at `count`.
     #[must_use]
     pub fn new(shortest: Duration, count: u64) -> Self {
-        // Rounded up: four of them are never short of the limit.
-        let tick = ((shortest + Duration::from_nanos(3)) / 4).max(Duration::from_millis(1));
+        let tick = (shortest / 4).max(Duration::from_millis(1));
         Self { tick, seen: count, since: Instant::now(), sleep: sleep(tick) }
     }
 
@@ -35,13 +34,15 @@ impl Silence {
         let mut this = self.project();
         loop {
             ready!(this.sleep.as_mut().poll(cx));
-            let now = count();
+            let (at, now) = (Instant::now(), count());
             if now != *this.seen {
-                (*this.seen, *this.since) = (now, Instant::now());
-            } else if limit().is_some_and(|limit| this.since.elapsed() >= limit) {
+                (*this.seen, *this.since) = (now, at);
+            }
+            let left = limit().map_or(*this.tick, |limit| limit.saturating_sub(at - *this.since));
+            if left.is_zero() {
                 return Poll::Ready(());
             }
-            this.sleep.as_mut().reset(Instant::now() + *this.tick);
+            this.sleep.as_mut().reset(at + left.min(*this.tick));
         }
     }
 }
@@ -81,7 +82,7 @@ mod tests {
         for limit in [4000, 4001, 4499, 4500, 4999, 60_000].map(Duration::from_millis) {
             let started = Instant::now();
             silence(Duration::from_secs(4), || Some(limit), || 0).await;
-            assert!((limit..=limit + Duration::from_secs(2)).contains(&started.elapsed()), "{limit:?} {:?}", started.elapsed());
+            assert!((limit..=limit + Duration::from_secs(1)).contains(&started.elapsed()), "{limit:?} {:?}", started.elapsed());
         }
     }
 }

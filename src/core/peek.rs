@@ -29,28 +29,51 @@ pub enum Alert {
 /// How the connection ends where nothing certain came: the client ended, failed, said nothing, or sent too much.
 pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
     progress.enter(Phase::Hello);
-    match timeout(limit, stream.probe(hello::MOST_ON_WIRE, hello::read)).await {
-        Ok(Ok(Probed::Match(greeting))) => Ok(greeting),
-        Ok(Ok(Probed::Eof)) if stream.head().is_empty() => Err(End::failed(By::Client, Phase::Hello, "ended without a byte")),
-        Ok(Ok(Probed::Eof)) => Err(End::failed(By::Client, Phase::Hello, format!("ended after {} bytes of a hello", stream.head().len()))),
-        Ok(Ok(Probed::Full)) => Ok(Greeting::Malformed(Malformed::unfinished(stream.head()))),
-        Ok(Err(error)) => Err(End::io(By::Client, Phase::Hello, &error)),
-        Err(_) if stream.head().is_empty() => Err(End::timeout(Phase::Hello, limit)),
-        Err(_) => Err(End::failed(By::Timeout, Phase::Hello, format!("only {} bytes of a hello in {limit:?}", stream.head().len()))),
-    }
+    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, hello::read).await?;
+    Ok(greeting.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
+}
+
+/// Reads `what` until `parse` comes to a verdict, for at most `limit` in all; `None` where `most` bytes were not enough.
+///
+/// # Errors
+/// How the connection ends that ended or failed before, or was silent.
+pub(crate) async fn first<T>(
+    stream: &mut Stream,
+    during: Phase,
+    what: &str,
+    limit: Duration,
+    most: usize,
+    parse: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<Option<T>, End> {
+    let probed = timeout(limit, stream.probe(most, parse)).await;
+    let bytes = stream.head().len();
+    Err(match probed {
+        Ok(Ok(Probed::Match(verdict))) => return Ok(Some(verdict)),
+        Ok(Ok(Probed::Full)) => return Ok(None),
+        Ok(Ok(Probed::Eof)) if bytes == 0 => End::failed(By::Client, during, format!("ended without a {what}")),
+        Ok(Ok(Probed::Eof)) => End::failed(By::Client, during, format!("ended after {bytes} bytes of a {what}")),
+        Ok(Err(error)) => End::io(By::Client, during, &error),
+        Err(_) if bytes == 0 => End::timeout(during, limit),
+        Err(_) => End::failed(By::Timeout, during, format!("only {bytes} bytes of a {what} in {limit:?}")),
+    })
 }
 
 /// Sends a fatal alert and closes so that it can be read.
-pub async fn refuse(mut stream: Stream, alert: Alert) {
-    // Unread bytes at close(2) make the kernel send RST, which can overtake the alert.
-    stream.take_head();
-    // type 21, version 3.3, length 2, level fatal. A client that is gone needs no alert.
-    let _ = timeout(FAREWELL, stream.write_all(&[21, 3, 3, 0, 2, 2, alert as u8])).await;
-    stream.close_gently(FAREWELL).await;
+pub async fn refuse(stream: Stream, alert: Alert) {
+    // type 21, version 3.3, length 2, level fatal
+    farewell(stream, &[21, 3, 3, 0, 2, 2, alert as u8]).await;
 }
 
 /// Closes without a word to a client whose language is unknown, so that what was said before can be read.
-pub async fn close(mut stream: Stream) {
+pub async fn close(stream: Stream) {
+    farewell(stream, &[]).await;
+}
+
+/// Closes with these last words, so that they can be read.
+pub(crate) async fn farewell(mut stream: Stream, words: &[u8]) {
+    // Unread bytes at close(2) make the kernel send RST, which can overtake what was said.
     stream.take_head();
+    // A client that is gone needs no words.
+    let _ = timeout(FAREWELL, stream.write_all(words)).await;
     stream.close_gently(FAREWELL).await;
 }

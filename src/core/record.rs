@@ -20,7 +20,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Payload of a packet at most; two fit into the window of 65,535 bytes, and each is acknowledged before the next.
+/// Payload of a packet at most: it fits into the window of 65,535 bytes, and each is acknowledged before the next.
 const SEGMENT: usize = 32 * 1024;
 
 /// The conversations that are open.

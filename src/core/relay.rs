@@ -36,7 +36,7 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// When a relay gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// No byte in either direction for this long; noticed later by up to half of the shorter of the two.
+    /// No byte in either direction for this long; noticed up to a quarter of the shorter of the two later.
     pub idle: Option<Duration>,
     /// The same, once one direction has ended.
     pub half_close: Option<Duration>,

@@ -7,6 +7,7 @@ use crate::{
     addr::{Endpoint, ListenAddr},
     event::{By, ConnId, End, Event, Events, Phase, Progress, Traffic},
     proxy_header::Header,
+    seldom::Seldom,
     shutdown::Shutdown,
     stream::{Socket, Stream},
 };
@@ -136,7 +137,7 @@ impl Server {
         let tally = Arc::new(Tally::default());
         let tasks = TaskTracker::new();
         let workers = Workers::start(limits.threads, events);
-        let mut accepted = 0;
+        let (mut accepted, mut failures) = (0, Seldom::default());
         // Who connected before the end was asked for is still served where there is a slot: closing the listener resets those
         // that wait in the backlog.
         let mut closing = pin!(async {
@@ -147,7 +148,7 @@ impl Server {
             let next = async {
                 // The permit comes first: who finds no slot waits in the kernel's backlog, not in this process.
                 let permit = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-                (permit, self.listener.accept_patiently(events).await)
+                (permit, self.listener.accept_patiently(events, &mut failures).await)
             };
             let (permit, (socket, peer)) = tokio::select! {
                 biased;

@@ -204,7 +204,12 @@ impl Stream {
         Some(TlsSession {
             name: session.server_name().map(str::to_owned),
             version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
-            cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown").to_owned(),
+            // rustls marks the suites of TLS 1.3, which IANA does not.
+            cipher: session
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or("unknown")
+                .replace("TLS13_", "TLS_"),
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         })

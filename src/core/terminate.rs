@@ -8,10 +8,7 @@ use crate::{
     tls::ServerTls,
 };
 use std::time::Duration;
-use tokio::{io::AsyncWriteExt, time::timeout};
-
-/// How long a refused client may take to read why.
-const FAREWELL: Duration = Duration::from_secs(1);
+use tokio::time::timeout;
 
 /// The server's end of TLS, and how long clients may take.
 #[derive(Clone)]
@@ -57,13 +54,8 @@ impl Terminator {
 }
 
 /// Tells a browser that came without TLS what to do; anyone else is closed on.
-async fn not_tls(mut conn: Conn, protocol: Protocol) -> End {
-    if protocol == Protocol::Http {
-        const ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\nConnection: close\r\n\r\nthis port speaks TLS: try https://...\n";
-        conn.stream.take_head();
-        // A client that is gone needs no answer.
-        let _ = timeout(FAREWELL, conn.stream.write_all(ANSWER.as_bytes())).await;
-    }
-    peek::close(conn.stream).await;
+async fn not_tls(conn: Conn, protocol: Protocol) -> End {
+    const ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\nConnection: close\r\n\r\nthis port speaks TLS: try https://...\n";
+    peek::farewell(conn.stream, if protocol == Protocol::Http { ANSWER.as_bytes() } else { &[] }).await;
     End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}"))
 }

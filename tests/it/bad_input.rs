@@ -256,23 +256,36 @@ fn a_start_that_fails_leaves_the_files_alone_that_it_would_have_written() {
 }
 
 #[test]
-fn a_signal_ends_it_also_while_a_pipe_has_no_reader_yet() {
+fn a_signal_ends_it_also_while_nobody_is_at_the_other_end_of_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    for args in [&["listen", "0", "--output"][..], &["proxy", "0", "127.0.0.1:1", "--record"]] {
+    let path = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let pipe = path.to_str().unwrap();
+    let catches_sigterm = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        u64::from_str_radix(caught, 16).unwrap() & (1 << 14) != 0
+    };
+    // Three sockets are of the runtime, for signals. The next is the listener, which comes before what is written.
+    let listens = |pid: u32| descriptors(pid, "socket:") > 3;
+    for (args, ready) in [
+        (&["listen", "0", "--output", pipe][..], &listens as &dyn Fn(u32) -> bool),
+        (&["proxy", "0", "127.0.0.1:1", "--record", pipe], &listens),
+        (&["listen", "0", "--reply", pipe], &catches_sigterm),
+        (&["tls-terminate", "0", "127.0.0.1:1", "--cert", pipe, "--key", pipe], &catches_sigterm),
+        (&["lb4", "0", "127.0.0.1:1", "--ca", pipe], &catches_sigterm),
+    ] {
         let mut command = program();
-        let child = command.args(args).arg(&pipe).stderr(std::process::Stdio::piped()).spawn().unwrap();
-        // Three are of the runtime, for signals. The next is the listener, and then the pipe is opened.
+        let child = command.args(args).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let started = std::time::Instant::now();
-        while descriptors(child.id(), "socket:") < 4 {
+        while !ready(child.id()) {
             assert!(started.elapsed() < DEADLINE);
             std::thread::yield_now();
         }
         let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let ended = child.wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(3), "{args:?}");
+        assert_eq!(ended.status.code(), Some(3), "{args:?} {ended:?}");
         assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted before it could start"), "{ended:?}");
     }
 }

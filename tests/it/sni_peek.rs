@@ -242,7 +242,7 @@ fn a_drip_does_not_stretch_the_hello_timeout() {
 
 #[test]
 fn a_client_that_ends_before_its_hello_is_whole_is_named() {
-    for (bytes, cause) in [(&b""[..], "ended without a byte"), (&hello("a.test", &[])[..40], "ended after 40 bytes of a hello")] {
+    for (bytes, cause) in [(&b""[..], "ended without a hello"), (&hello("a.test", &[])[..40], "ended after 40 bytes of a hello")] {
         let mut tapline = Tapline::start(&["sni-peek", "0", "--connections", "1"]);
         let mut client = tapline.connect();
         client.write_all(bytes).unwrap();

@@ -46,28 +46,40 @@ impl Server {
                 .expect("redis-server is installed")
         })
     }
+}
 
-    fn nginx(name: &str) -> Self {
-        Self::start(|folder| {
-            let dir = folder.display();
-            std::fs::write(folder.join("big"), pattern(1 << 20)).unwrap();
-            let config = format!(
-                "daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;\nevents {{}}\nhttp {{ access_log off; \
-                 client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e;\n\
-                 server {{ listen unix:{dir}/socket; root {dir}; location = / {{ return 200 \"{name}\\n\"; }} }} }}\n"
-            );
-            std::fs::write(folder.join("conf"), config).unwrap();
-            // Workers change to another user, who must be able to enter the folder.
-            std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            outside("nginx")
-                .args(["-e", "stderr", "-p"])
-                .arg(folder)
-                .arg("-c")
-                .arg(folder.join("conf"))
-                .spawn()
-                .expect("nginx is installed")
-        })
-    }
+/// haproxy; SOCKET in `config` is where it is to listen.
+pub fn haproxy(config: &str) -> Server {
+    Server::start(|folder| {
+        let config = format!(
+            "defaults\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n{}",
+            config.replace("SOCKET", &format!("unix@{}/socket", folder.display()))
+        );
+        std::fs::write(folder.join("conf"), config).unwrap();
+        outside("haproxy").arg("-db").arg("-f").arg(folder.join("conf")).spawn().expect("haproxy is installed")
+    })
+}
+
+/// What nginx would keep in a folder of the system's, which not everybody may write to.
+const HTTP: &str = "http { access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c; \
+                    uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;\n";
+
+/// nginx; SOCKET in `config` is where it is to listen, DIR its folder.
+pub fn nginx(config: &str) -> Server {
+    Server::start(|folder| {
+        let dir = folder.display();
+        let config = format!(
+            "daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;\nevents {{}}\n{}",
+            config.replace("http {", HTTP).replace("SOCKET", &format!("unix:{dir}/socket")).replace("DIR", &dir.to_string())
+        );
+        // Debian has the stream module in a file of its own; elsewhere it is built in.
+        let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
+        let load = if Path::new(module).exists() { format!("load_module {module};\n") } else { String::new() };
+        std::fs::write(folder.join("conf"), load + &config).unwrap();
+        // Workers change to another user, who must be able to enter the folder.
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        outside("nginx").args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(folder.join("conf")).spawn().expect("nginx is installed")
+    })
 }
 
 impl Drop for Server {
@@ -107,7 +119,11 @@ fn lb4_passes_over_a_redis_that_is_gone() {
 
 #[test]
 fn nginx_serves_through_lb7_and_its_bytes_arrive_as_they_are() {
-    let servers = ["one", "two", "three"].map(Server::nginx);
+    let servers = ["one", "two", "three"].map(|name| {
+        let server = nginx(&format!("http {{ server {{ listen SOCKET; root DIR; location = / {{ return 200 \"{name}\\n\"; }} }} }}\n"));
+        std::fs::write(server.folder.path().join("big"), pattern(1 << 20)).unwrap();
+        server
+    });
     let targets = servers.each_ref().map(Server::target);
     let [a, b, c] = targets.each_ref().map(String::as_str);
     let tapline = Tapline::start(&["lb7", "0", a, b, c]);
@@ -126,16 +142,7 @@ fn nginx_serves_through_lb7_and_its_bytes_arrive_as_they_are() {
 fn haproxy_speaks_tls_to_a_name_behind_sni_route() {
     let backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--name", "a.test"]);
     let mut router = Tapline::start(&["sni-route", "0", &format!("a.test={}", backend.addr())]);
-    let haproxy = Server::start(|folder| {
-        let config = format!(
-            "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
-             listen l\n bind unix@{}/socket\n server s {} ssl verify none sni str(a.test)\n",
-            folder.display(),
-            router.addr()
-        );
-        std::fs::write(folder.join("conf"), config).unwrap();
-        outside("haproxy").arg("-db").arg("-f").arg(folder.join("conf")).spawn().expect("haproxy is installed")
-    });
+    let haproxy = haproxy(&format!("listen l\n mode http\n bind SOCKET\n server s {} ssl verify none sni str(a.test)\n", router.addr()));
     let answer = finish(outside("curl").args(["-sS", "--unix-socket"]).arg(haproxy.socket()).arg("http://a.test/x"));
     assert!(answer.stdout.contains("request: GET /x\n"), "{answer:?}");
     assert_eq!(router.event("routed")["rule"], "a.test");

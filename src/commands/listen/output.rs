@@ -106,7 +106,7 @@ impl Output {
     /// `client` is who is behind `peer`, or the peer itself.
     pub fn client(&self, id: ConnId, peer: &Endpoint, client: &Endpoint, events: &Events) -> Client<'_> {
         match self {
-            Self::Shown(console) => Client::Shown(console.connection(id, peer.clone()).on_behalf_of(client.clone())),
+            Self::Shown(console) => Client::Shown(console.connection(id, peer.clone(), client.clone())),
             Self::Stdout(reporter) => Client::Stdout(reporter),
             Self::File(file, path) => Client::File(file, path),
             Self::Files(folder) => Client::Own(Own { id, events: events.clone(), folder, name: name(id, client), file: Mutex::default() }),

@@ -2,10 +2,11 @@
 
 use super::{DatagramHandler, Session, session::is_too_long};
 use crate::{
-    addr::{Endpoint, HostPort},
-    dial::resolve,
-    event::{By, End, Event, Phase, io_words, is_local},
+    addr::{Endpoint, HostPort, Target},
+    dial::{resolve, within},
+    event::{By, End, Event, Phase, io_words},
     fault::Direction,
+    forward::dial_end,
     tap::{Tap, Tapped},
 };
 use bytes::Bytes;
@@ -21,7 +22,6 @@ use std::{
 use tokio::{
     io::{Interest, Ready},
     net::UdpSocket,
-    time::timeout,
 };
 
 /// The length of a datagram at most: what its length field holds, RFC 768.
@@ -52,22 +52,15 @@ impl DatagramHandler for DatagramRelay {
     async fn handle(&self, session: &mut Session) -> End {
         session.progress.enter(Phase::Dial);
         let started = Instant::now();
-        let (socket, addr) = match timeout(self.connect_timeout, connect(&self.target)).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => {
-                let why = io_words(&error);
-                session.events.emit(Event::DialFailed {
-                    id: session.id,
-                    target: self.target.to_string().into(),
-                    why: why.clone(),
-                    next: false,
-                });
-                let by = if is_local(&error) { By::Local } else { By::Target };
-                return End::failed(by, Phase::Dial, format!("{}: {why}", self.target));
-            }
-            Err(_) => return End::timeout(Phase::Dial, self.connect_timeout),
-        };
         let target: Arc<str> = self.target.to_string().into();
+        let (socket, addr) = match within(self.connect_timeout, &Target::Tcp(self.target.clone()), connect(&self.target)).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                let why = io_words(&error.error);
+                session.events.emit(Event::DialFailed { id: session.id, target: target.clone(), why, next: false });
+                return dial_end(&target, &error);
+            }
+        };
         session.progress.set_target(target.clone());
         let elapsed = started.elapsed();
         session.events.emit(Event::Dialed { id: session.id, target, addr: Endpoint::tcp(addr), elapsed });

@@ -102,7 +102,10 @@ fn probes(silence: Duration) -> TcpKeepalive {
     TcpKeepalive::new().with_time(silence).with_interval(silence).with_retries(3)
 }
 
-const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
+#[cfg(unix)]
+const EINPROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
+#[cfg(not(unix))]
+const EINPROGRESS: i32 = 10_036;
 
 /// Sends without waiting for the event loop, which knows nothing of the socket yet; `None` while the connection is still
 /// being made.

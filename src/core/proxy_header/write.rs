@@ -130,18 +130,16 @@ fn put_each(out: &mut Vec<u8>, known: &[(u8, Option<&[u8]>)], others: &[(u8, Vec
 fn ssl_value(ssl: &Ssl) -> Result<Vec<u8>, Unwritable> {
     let mut out = vec![ssl.client];
     out.extend(ssl.verify.to_be_bytes());
-    let text = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
     let known = [
-        (tlv::SSL_VERSION, text(&ssl.version)),
-        (tlv::SSL_COMMON_NAME, text(&ssl.common_name)),
-        (tlv::SSL_CIPHER, text(&ssl.cipher)),
-        (tlv::SSL_SIGNATURE_ALGORITHM, text(&ssl.signature_algorithm)),
-        (tlv::SSL_KEY_ALGORITHM, text(&ssl.key_algorithm)),
-        (tlv::SSL_GROUP, text(&ssl.group)),
-        (tlv::SSL_SIGNATURE_SCHEME, text(&ssl.signature_scheme)),
-        (tlv::SSL_CLIENT_CERT, ssl.client_cert.clone()),
+        (tlv::SSL_VERSION, ssl.version.as_deref().map(str::as_bytes)),
+        (tlv::SSL_COMMON_NAME, ssl.common_name.as_deref().map(str::as_bytes)),
+        (tlv::SSL_CIPHER, ssl.cipher.as_deref().map(str::as_bytes)),
+        (tlv::SSL_SIGNATURE_ALGORITHM, ssl.signature_algorithm.as_deref().map(str::as_bytes)),
+        (tlv::SSL_KEY_ALGORITHM, ssl.key_algorithm.as_deref().map(str::as_bytes)),
+        (tlv::SSL_GROUP, ssl.group.as_deref().map(str::as_bytes)),
+        (tlv::SSL_SIGNATURE_SCHEME, ssl.signature_scheme.as_deref().map(str::as_bytes)),
+        (tlv::SSL_CLIENT_CERT, ssl.client_cert.as_deref()),
     ];
-    let known = known.each_ref().map(|(kind, value)| (*kind, value.as_deref()));
     put_each(&mut out, &known, &ssl.others)?;
     Ok(out)
 }

@@ -2,7 +2,7 @@
 //! not as an `async fn`: an idle connection costs what is in here, and nothing else.
 
 use super::{Failed, Progress};
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::{
     cell::RefCell,
     io,
@@ -18,6 +18,15 @@ const BUFFER: usize = 64 * 1024;
 thread_local! {
     /// Bytes pass through here within one poll, so that no connection holds a buffer while it waits.
     static BETWEEN: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into());
+}
+
+/// Reads once; what was read is copied out of what all share.
+pub(super) fn poll_read(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll<io::Result<Bytes>> {
+    BETWEEN.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
 }
 
 /// What became of a side so far.

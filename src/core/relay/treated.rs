@@ -2,7 +2,7 @@
 
 use super::{
     Between, By, Failed, Settings, Verdict, conduct,
-    pump::{Ends, Side, Sockets},
+    pump::{Ends, Side, Sockets, poll_read},
     to_blame,
     watch::Watch,
 };
@@ -12,20 +12,17 @@ use crate::{
     stream::Stream,
     tap::Tapped,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     io,
     pin::{Pin, pin},
     sync::{OnceLock, atomic::Ordering::Relaxed},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, split},
     time::{Instant, sleep_until},
 };
-
-/// Read at one time.
-const CHUNK: usize = 64 * 1024;
 
 /// What is done to one connection.
 pub struct Treatment<'a> {
@@ -107,7 +104,7 @@ impl<'a> Treatment<'a> {
             self.see(direction, from_client, &head).await;
             line.push(head, Instant::now());
         }
-        let (mut buffer, mut delivered, mut stalled) = (BytesMut::new(), 0, false);
+        let (mut delivered, mut stalled) = (0, false);
         // What the source ended with, and when that comes out: after everything that was read before it.
         let mut ended: Option<(Instant, io::Result<()>)> = None;
         loop {
@@ -140,22 +137,17 @@ impl<'a> Treatment<'a> {
                 self.see(direction, !from_client, &bytes).await;
                 continue;
             }
-            // Small reads share one allocation; a delay may hold many of them.
-            if buffer.capacity() - buffer.len() < CHUNK / 16 {
-                buffer.reserve(CHUNK);
-            }
             tokio::select! {
-                read = from.read_buf(&mut buffer), if ended.is_none() && line.has_room() => {
+                read = poll_fn(|cx| poll_read(cx, &mut from)), if ended.is_none() && line.has_room() => {
                     let now = Instant::now();
                     match read {
-                        Ok(0) => {
+                        Ok(bytes) if bytes.is_empty() => {
                             if from_client && !source.cut.load(Relaxed) {
                                 self.taps.iter().for_each(|tap| tap.end(direction));
                             }
                             ended = Some((line.due_for(now), Ok(())));
                         }
-                        Ok(_) => {
-                            let bytes = buffer.split().freeze();
+                        Ok(bytes) => {
                             self.see(direction, from_client, &bytes).await;
                             line.push(bytes, now);
                         }
@@ -167,7 +159,6 @@ impl<'a> Treatment<'a> {
                 () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 // A bare socket tells of its reset also while nothing is read from it.
                 error = lost(sockets, direction), if stalled => return Err(Failed::read(error)),
-                else => pending().await,
             }
         }
     }
@@ -206,7 +197,8 @@ impl<'a> Treatment<'a> {
     fn end(&self, strike: Strike) -> Failed {
         self.say(strike);
         self.ended_by.get_or_init(|| strike);
-        Failed::read(io::Error::other(strike.to_string()))
+        // It is told by the fault that struck.
+        Failed::read(io::ErrorKind::Other.into())
     }
 
     fn say(&self, Strike { fault, direction, after }: Strike) {

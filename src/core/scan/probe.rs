@@ -1,6 +1,6 @@
 //! One port: a connection is tried, and what came back is a verdict.
 
-use crate::event::{io_words, is_local, is_shortage};
+use crate::event::{io_words, is_shortage};
 use serde::Serialize;
 use std::{
     fmt, io,
@@ -83,7 +83,6 @@ fn state_of(error: &io::Error) -> State {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => State::Closed,
         // ICMP says that packets do not get through, or nobody answers ARP.
         io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => State::Filtered,
-        _ if is_local(error) => State::Error,
         // No route, among others: this machine never asked.
         _ => State::Error,
     }

@@ -102,10 +102,9 @@ impl Listener {
         }
     }
 
-    /// Accepts whatever it takes: after a failure again, after a pause, which is told at most once a second.
-    pub(super) async fn accept_patiently(&self, events: &Events) -> (Socket, Endpoint) {
+    /// Accepts whatever it takes: after a failure again, after a pause. It is told where `failures` allows it.
+    pub(super) async fn accept_patiently(&self, events: &Events, failures: &mut Seldom) -> (Socket, Endpoint) {
         let mut pause = BACK_OFF.0;
-        let mut failures = Seldom::default();
         loop {
             match self.accept().await {
                 Ok(conn) => return conn,

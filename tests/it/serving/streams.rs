@@ -141,6 +141,26 @@ fn a_reader_of_results_that_goes_away_ends_it_quietly() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_noticed_while_connections_end_too() {
+    let mut command = program();
+    command.args(["--json", "proxy", "0", "builtin:echo", "--record", "-", "--for", "200ms", "--grace", "1h"]).stdout(Stdio::piped());
+    let (mut child, mut stderr, addr) = listening(&mut command);
+    let mut client = connect(addr);
+    let mut line = String::new();
+    while !line.contains("\"draining\"") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0);
+    }
+    drop(child.stdout.take());
+    // With one of the next bytes it is noticed.
+    let started = std::time::Instant::now();
+    while client.write_all(b"?").and_then(|()| client.read_exact(&mut [0])).is_ok() {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn quiet_says_nothing_of_what_goes_well() {
     for command in [&["proxy", "0", "builtin:echo"][..], &["lb4", "0", "builtin:echo"], &["lb7", "0", "builtin:http"], &["listen", "0"]] {
         let done = run(&[&["--quiet"], command, &["--", "true"]].concat());
