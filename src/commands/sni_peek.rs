@@ -51,7 +51,7 @@ struct Shown {
 impl Handler for Shown {
     async fn handle(&self, mut conn: Conn) -> End {
         let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
-            Ok(greeting) => greeting,
+            Ok(greeting) => greeting.sound(),
             Err(end) => return end,
         };
         let client = conn.client().clone();
@@ -122,10 +122,10 @@ impl Seen {
             sni: hello.name.text(),
             alpn: hello.alpn_text(),
             versions: hello.version_text(),
-            ciphers: hello.ciphers,
-            extensions: hello.extensions,
-            size: hello.size,
-            records: hello.records,
+            ciphers: hello.ciphers(),
+            extensions: hello.extensions.len(),
+            size: hello.size(),
+            records: hello.records(),
         }
     }
 }

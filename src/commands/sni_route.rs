@@ -109,7 +109,7 @@ struct Router {
 impl Handler for Router {
     async fn handle(&self, mut conn: Conn) -> End {
         let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
-            Ok(greeting) => greeting,
+            Ok(greeting) => greeting.sound(),
             Err(end) => return end,
         };
         let (name, rule, forward, refusal) = match greeting {

@@ -1,12 +1,20 @@
 //! What a client says first: a TLS ClientHello, or what it is instead. Pure: bytes in, facts out, no I/O.
 
+mod anatomy;
+mod fingerprint;
 mod message;
+pub mod names;
 mod protocol;
+mod reader;
 mod recognised;
-mod record;
+mod ssl2;
 
-pub use message::{ClientHello, Name};
+pub use anatomy::{Node, Value, anatomy};
+pub use fingerprint::{Ja3, Ja4, ja3, ja3n, ja4};
+use message::is_grease;
+pub use message::{ClientHello, Extension, Name};
 pub use protocol::Protocol;
+pub use reader::{Reader, Record};
 pub use recognised::{Recognised, Recogniser};
 
 use std::fmt;
@@ -53,21 +61,85 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Reads what a client has sent so far. `None` asks for more: it is certain neither that this is a hello nor that it
-/// is none. Each byte is judged as soon as it is there, so that text is never mistaken for the start of a record.
+/// How a ClientHello came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// In TLS records.
+    Records {
+        /// Their headers. There is at least one.
+        records: Vec<Record>,
+        /// Bytes of the wire up to the end of the last of them, whatever else that one holds.
+        size: usize,
+    },
+    /// As a handshake message without anything around it.
+    Bare,
+    /// In the format of SSL 2.0, whose 2-byte header counts as part of the message.
+    Ssl2,
+    /// In CRYPTO frames of QUIC.
+    Quic {
+        /// The version of QUIC in the packets' headers.
+        version: u32,
+        /// How many Initial packets it took.
+        packets: usize,
+    },
+    /// In fragments of DTLS.
+    Dtls {
+        /// The version in the records' headers.
+        version: u16,
+        /// How many fragments it took.
+        fragments: usize,
+    },
+}
+
+impl Framing {
+    /// Where a byte of the handshake message stood on the wire; without records, in the message.
+    fn on_wire(&self, offset: usize) -> usize {
+        match self {
+            Self::Records { records, .. } => reader::on_wire(records, offset),
+            _ => offset,
+        }
+    }
+}
+
+impl Greeting {
+    /// The same for whoever decides by what a hello says: one with faults is malformed, and the first of them says why.
+    #[must_use]
+    pub fn sound(self) -> Self {
+        match self {
+            Self::Tls(hello) => match hello.faults.first() {
+                Some(fault) => Self::Malformed(fault.clone()),
+                None => Self::Tls(hello),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Reads what a client has sent so far, once; [`Reader`] is for bytes that are still coming. `None` asks for more: it is
+/// certain neither that this is a hello nor that it is none.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<Greeting> {
-    if !record::may_be_tls(bytes) {
-        return protocol::recognise(bytes).map(Greeting::NotTls);
+    Reader::new().read(bytes)
+}
+
+/// Reads a whole handshake message that came otherwise than in TLS records: type 1, 24-bit length, body. That of DTLS has a
+/// cookie, and the same 4-byte header, without the sequence and the fragment (RFC 6347 section 4.2.2).
+///
+/// # Errors
+/// It is no ClientHello, its length is not that of the bytes or more than 64 KiB, or its fields do not fit in it.
+pub fn message(message: &[u8], came: Framing) -> Result<ClientHello, Malformed> {
+    let wrong = |offset, what| Err(Malformed { offset, what });
+    match (message, &came) {
+        (_, Framing::Ssl2) => {}
+        ([1, a, b, c, body @ ..], _) => match u32::from_be_bytes([0, *a, *b, *c]) as usize {
+            length if length > MOST => return wrong(1, "a hello longer than 64 KiB"),
+            length if length != body.len() => return wrong(1, "a message whose length is not that of its bytes"),
+            _ => {}
+        },
+        ([] | [1, ..], _) => return Err(Malformed::unfinished(message)),
+        _ => return wrong(0, "a handshake message that is no ClientHello"),
     }
-    match record::handshake_message(bytes) {
-        Ok(None) => None,
-        Ok(Some(message)) => Some(match message::parse(&message) {
-            Ok(hello) => Greeting::Tls(Box::new(hello)),
-            Err(malformed) => Greeting::Malformed(malformed),
-        }),
-        Err(malformed) => Some(Greeting::Malformed(malformed)),
-    }
+    message::parse(message.to_vec(), came)
 }
 
 #[cfg(test)]
@@ -116,9 +188,9 @@ mod tests {
         assert_eq!(hello.name, Name::Dns("www.example.test".parse().unwrap()));
         assert_eq!(hello.alpn, [b"h2".to_vec(), b"http/1.1".to_vec()]);
         assert_eq!(hello.versions, [0x0304, 0x0303]);
-        assert_eq!(hello.size, bytes.len());
-        assert_eq!(hello.records, 1);
-        assert!(hello.ciphers > 5);
+        assert_eq!(hello.size(), bytes.len());
+        assert_eq!(hello.records(), 1);
+        assert!(hello.ciphers() > 5);
     }
 
     #[test]
@@ -130,7 +202,7 @@ mod tests {
         ] {
             let hello = tls(bytes);
             assert_eq!(
-                (hello.name.to_string().as_str(), hello.alpn_text(), hello.size),
+                (hello.name.to_string().as_str(), hello.alpn_text(), hello.size()),
                 (name, alpn.iter().map(ToString::to_string).collect(), bytes.len())
             );
             assert_eq!(hello.versions.len(), versions, "{:?}", hello.version_text());
@@ -149,8 +221,8 @@ mod tests {
             let split = in_records(&whole, size);
             let hello = tls(&split);
             assert_eq!(hello.name.to_string(), "www.example.test", "records of {size} bytes");
-            assert_eq!(hello.records, (whole.len() - 5).div_ceil(size));
-            assert_eq!(hello.size, split.len());
+            assert_eq!(hello.records(), (whole.len() - 5).div_ceil(size));
+            assert_eq!(hello.size(), split.len());
         }
     }
 
@@ -168,7 +240,7 @@ mod tests {
         let mut bytes = client_hello("a.test", &[]);
         let size = bytes.len();
         bytes.extend([20, 3, 3, 0, 1, 1]);
-        assert_eq!(tls(&bytes).size, size);
+        assert_eq!(tls(&bytes).size(), size);
     }
 
     #[test]

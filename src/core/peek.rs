@@ -2,7 +2,7 @@
 
 use crate::{
     event::{By, End, Phase, Progress},
-    hello::{self, Greeting, Malformed},
+    hello::{self, Greeting, Malformed, Reader},
     stream::{Probed, Stream},
 };
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub enum Alert {
 /// How the connection ends where nothing certain came: the client ended, failed, said nothing, or sent too much.
 pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
     progress.enter(Phase::Hello);
-    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, hello::read).await?;
+    let mut reader = Reader::new();
+    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await?;
     Ok(greeting.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
 }
 

@@ -1,16 +1,29 @@
 //! The ClientHello itself (RFC 8446 section 4.1.2), decoded once it is whole: its fields by tls-parser, its extensions here,
 //! because tls-parser drops what follows the end of a list.
 
-use super::{Malformed, record::Message};
+use super::{
+    Framing, Malformed,
+    reader::{self, HEADER},
+    ssl2,
+};
 use crate::name::ServerName;
 use serde::Serialize;
-use std::fmt;
-use tls_parser::parse_tls_handshake_client_hello;
+use std::{fmt, ops::Range};
+use tls_parser::{nom, parse_tls_handshake_client_hello};
 
-/// What a ClientHello says.
+/// What a ClientHello says. The whole message is kept: what is not decoded here can be had from it.
+///
+/// All offsets are in the handshake message, whose 4-byte header is at 0; [`ClientHello::on_wire`] tells where that was on
+/// the wire. A hello with faults is one all the same: who decides by what it says asks [`super::Greeting::sound`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The server name that the client asks for.
+    /// The version in the field that was made for it, which TLS 1.3 froze at 0x0303.
+    pub legacy_version: u16,
+    /// The cipher suites, in the client's order, with GREASE.
+    pub cipher_suites: Vec<u16>,
+    /// The extensions, in the client's order, with GREASE and those that are sent twice.
+    pub extensions: Vec<Extension>,
+    /// The server name that the client asks for; the first, where it sends two.
     pub name: Name,
     /// The same as it was sent, where it is UTF-8: capital letters and a trailing dot are still there. Untrusted.
     pub authority: Option<String>,
@@ -18,14 +31,32 @@ pub struct ClientHello {
     pub alpn: Vec<Vec<u8>>,
     /// The versions that it offers, in its order, without GREASE: 0x0304 is TLS 1.3.
     pub versions: Vec<u16>,
-    /// How many cipher suites it offers, without GREASE.
-    pub ciphers: usize,
-    /// How many extensions it sends, with GREASE.
-    pub extensions: usize,
-    /// Bytes on the wire, record headers included.
-    pub size: usize,
-    /// How many TLS records it came in.
-    pub records: usize,
+    /// What is wrong with the list of extensions, or with one that says where the hello is to go: the server name, ALPN,
+    /// the versions. In the order of the wire, with offsets there.
+    pub faults: Vec<Malformed>,
+    /// How it came.
+    pub came: Framing,
+    message: Vec<u8>,
+    fields: Fields,
+}
+
+/// Where the fields that are only bytes stand in the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) random: Range<usize>,
+    pub(super) session_id: Range<usize>,
+    pub(super) compression_methods: Range<usize>,
+}
+
+/// An extension as it stands in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Its type, by the registry of IANA.
+    pub code: u16,
+    /// Where its data stands in the message, after the 4 bytes of type and length.
+    pub offset: usize,
+    /// Bytes of its data.
+    pub length: usize,
 }
 
 /// The server name of a hello. What is not a DNS name is kept apart, so that no route can match it.
@@ -73,6 +104,92 @@ impl Serialize for Name {
 }
 
 impl ClientHello {
+    /// The whole handshake message: its 4-byte header and its body, or the message of SSL 2.0 with its 2-byte header.
+    #[must_use]
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The data of an extension.
+    #[must_use]
+    pub fn data(&self, extension: &Extension) -> &[u8] {
+        self.message.get(extension.offset..extension.offset + extension.length).unwrap_or_default()
+    }
+
+    /// The first extension of a type.
+    #[must_use]
+    pub fn extension(&self, code: u16) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.code == code)
+    }
+
+    /// The 32 random bytes; the challenge of SSL 2.0 has 16 to 32.
+    #[must_use]
+    pub fn random(&self) -> &[u8] {
+        self.message.get(self.fields.random.clone()).unwrap_or_default()
+    }
+
+    /// The session id, at most 32 bytes; TLS 1.3 has no use for it.
+    #[must_use]
+    pub fn session_id(&self) -> &[u8] {
+        self.message.get(self.fields.session_id.clone()).unwrap_or_default()
+    }
+
+    /// The compression methods, in the client's order; 0 is none.
+    #[must_use]
+    pub fn compression_methods(&self) -> &[u8] {
+        self.message.get(self.fields.compression_methods.clone()).unwrap_or_default()
+    }
+
+    /// How many cipher suites it offers, without GREASE.
+    #[must_use]
+    pub fn ciphers(&self) -> usize {
+        self.cipher_suites.iter().filter(|cipher| !is_grease(**cipher)).count()
+    }
+
+    /// Bytes on the wire, record headers included, up to the end of the last record, whatever else that one holds; the
+    /// bytes of the message where it came without records.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.came {
+            Framing::Records { size, .. } => *size,
+            _ => self.message.len(),
+        }
+    }
+
+    /// How many TLS records it came in.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        match &self.came {
+            Framing::Records { records, .. } => records.len(),
+            _ => 0,
+        }
+    }
+
+    /// The bytes of the wire up to the end of the hello, as far as it is known: with record headers, where it came in records.
+    #[must_use]
+    pub fn wire(&self) -> Vec<u8> {
+        match &self.came {
+            Framing::Records { records, .. } => reader::wire(records, &self.message),
+            _ => self.message.clone(),
+        }
+    }
+
+    /// The pieces of [`ClientHello::wire`] that a part of the hello takes, by where it begins on the wire and its own bytes:
+    /// one, unless record headers stand between.
+    #[must_use]
+    pub fn pieces(&self, offset: usize, length: usize) -> Vec<Range<usize>> {
+        match &self.came {
+            Framing::Records { records, .. } => reader::pieces(records, offset, length),
+            _ => std::iter::once(offset..offset + length).collect(),
+        }
+    }
+
+    /// Where a byte of the message stood on the wire: behind its record's header, where it came in records.
+    #[must_use]
+    pub fn on_wire(&self, offset: usize) -> usize {
+        self.came.on_wire(offset)
+    }
+
     /// The ALPN protocols as text for people; bytes that are no UTF-8 are replaced. Untrusted.
     #[must_use]
     pub fn alpn_text(&self) -> Vec<String> {
@@ -91,6 +208,81 @@ impl ClientHello {
         // The numbers of drafts and of DTLS do not count upwards.
         self.versions.iter().filter(|version| **version >> 8 == 3).max().map(|version| version_text(*version))
     }
+
+    fn faulty(&mut self, offset: usize, what: &'static str) {
+        self.faults.push(Malformed { offset: self.came.on_wire(offset), what });
+    }
+
+    /// Walked here and not by tls-parser's list, which ends silently at the first extension that it cannot read.
+    fn index_extensions(&mut self, start: usize, end: usize) {
+        let mut at = start;
+        while at < end {
+            let header = self.message.get(at..end).and_then(|rest| rest.first_chunk());
+            let Some([a, b, c, d]) = header else { return self.faulty(at, "an extension that ends inside its header") };
+            let (code, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
+            if length > end - at - HEADER {
+                return self.faulty(at + 2, "an extension longer than the hello");
+            }
+            self.extensions.push(Extension { code, offset: at + HEADER, length });
+            at += HEADER + length;
+        }
+    }
+
+    /// RFC 8446 section 4.2: not more than one of a type. Two server names would let two parsers disagree.
+    fn find_twins(&mut self) {
+        // Sorted, because a hello has room for 16,000 extensions.
+        let mut sorted: Vec<(u16, usize)> = self.extensions.iter().map(|extension| (extension.code, extension.offset)).collect();
+        sorted.sort_unstable();
+        for pair in sorted.windows(2) {
+            if let [(first, _), (second, offset)] = pair
+                && first == second
+            {
+                self.faulty(offset - HEADER, "an extension sent twice");
+            }
+        }
+    }
+
+    fn read_extensions(&mut self) {
+        for code in [SERVER_NAME, ALPN, SUPPORTED_VERSIONS] {
+            let Some(extension) = self.extension(code).copied() else { continue };
+            let data = self.data(&extension);
+            let fault = match code {
+                SERVER_NAME => match server_names(data).as_deref() {
+                    Some([name]) => {
+                        let (name, authority) = (host_name(name), std::str::from_utf8(name).ok().map(str::to_owned));
+                        (self.name, self.authority) = (name, authority);
+                        None
+                    }
+                    // RFC 6066 section 3: not more than one name of a type.
+                    Some([first, ..]) => {
+                        self.name = host_name(first);
+                        Some("two server names")
+                    }
+                    _ => {
+                        self.name = Name::Other(data.to_vec());
+                        Some("a server name that cannot be read")
+                    }
+                },
+                ALPN => match alpn(data) {
+                    Some(protocols) => {
+                        self.alpn = protocols;
+                        None
+                    }
+                    None => Some("ALPN protocols that cannot be read"),
+                },
+                _ => match versions(data) {
+                    Some(versions) => {
+                        self.versions = versions;
+                        None
+                    }
+                    None => Some("versions that cannot be read"),
+                },
+            };
+            if let Some(what) = fault {
+                self.faulty(extension.offset, what);
+            }
+        }
+    }
 }
 
 fn version_text(version: u16) -> String {
@@ -105,75 +297,96 @@ fn version_text(version: u16) -> String {
 }
 
 /// The 16 values of RFC 8701, not the 256 that a bare mask would take.
-fn is_grease(value: u16) -> bool {
+pub(super) fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 
 /// Decodes a whole message.
-pub(super) fn parse(message: &Message) -> Result<ClientHello, Malformed> {
-    let malformed = |offset: usize, what| Malformed { offset: message.on_wire(offset), what };
-    let body = message.body.as_slice();
-    let (rest, contents) =
-        parse_tls_handshake_client_hello(body).map_err(|_| malformed(0, "a hello whose fields do not fit its length"))?;
-    let extensions = contents.ext.unwrap_or_default();
-    let start = body.len() - rest.len() - extensions.len();
-    // tls-parser leaves what follows the last field; RFC 8446 has nothing there.
-    if !rest.is_empty() {
-        return Err(malformed(body.len() - rest.len(), "bytes after the last field of the hello"));
-    }
+pub(super) fn parse(message: Vec<u8>, came: Framing) -> Result<ClientHello, Malformed> {
     let mut hello = ClientHello {
+        legacy_version: 0,
+        cipher_suites: Vec::new(),
+        extensions: Vec::new(),
         name: Name::Absent,
         authority: None,
         alpn: Vec::new(),
         versions: Vec::new(),
-        ciphers: contents.ciphers.iter().filter(|cipher| !is_grease(cipher.0)).count(),
-        extensions: 0,
-        size: message.size,
-        records: message.records,
+        faults: Vec::new(),
+        came,
+        message,
+        fields: Fields::default(),
     };
-    let (mut at, mut seen) = (0, Vec::new());
-    // Walked here and not by tls-parser's list, which ends silently at the first extension that it cannot read.
-    while at < extensions.len() {
-        let offset = start + at;
-        let [a, b, c, d, rest @ ..] = &extensions[at..] else { return Err(malformed(offset, "an extension that ends inside its header")) };
-        let (kind, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
-        if length > rest.len() {
-            return Err(malformed(offset + 2, "an extension longer than the hello"));
-        }
-        if seen.contains(&kind) {
-            // RFC 8446 section 4.2: not more than one of a type. Two server names would let two parsers disagree.
-            return Err(malformed(offset, "an extension sent twice"));
-        }
-        seen.push(kind);
-        read_extension(&mut hello, kind, &rest[..length]).map_err(|what| malformed(offset + 4, what))?;
-        at += 4 + length;
+    if matches!(hello.came, Framing::Ssl2) {
+        let fields = ssl2::parse(&hello.message)?;
+        (hello.legacy_version, hello.cipher_suites, hello.fields) = (fields.version, fields.cipher_suites(&hello.message), fields.fields());
+        hello.versions.push(hello.legacy_version);
+        return Ok(hello);
     }
-    hello.extensions = seen.len();
+    let cookie = if matches!(hello.came, Framing::Dtls { .. }) { dtls_cookie(&hello.message) } else { None };
+    let (start, end) = read_fields(&mut hello, cookie)?;
+    hello.index_extensions(start, end);
+    if end < hello.message.len() {
+        // RFC 8446 has nothing there; without a start, it is the extensions whose length does not fit.
+        hello.faulty(end, if start == end { "extensions that do not fit the hello" } else { "bytes after the last field of the hello" });
+    }
+    hello.find_twins();
+    hello.read_extensions();
     if hello.versions.is_empty() {
-        hello.versions.push(contents.version.0);
+        hello.versions.push(hello.legacy_version);
+    }
+    if hello.faults.len() > 1 {
+        hello.faults.sort_by_key(|fault| fault.offset);
     }
     Ok(hello)
 }
 
-const SERVER_NAME: u16 = 0;
-const ALPN: u16 = 16;
-const SUPPORTED_VERSIONS: u16 = 43;
-
-fn read_extension(hello: &mut ClientHello, kind: u16, data: &[u8]) -> Result<(), &'static str> {
-    match kind {
-        SERVER_NAME => {
-            let names = server_names(data).ok_or("a server name that cannot be read")?;
-            // RFC 6066 section 3: not more than one name of a type.
-            let [name] = names[..] else { return Err("two server names") };
-            hello.name = host_name(name);
-            hello.authority = std::str::from_utf8(name).ok().map(str::to_owned);
-        }
-        ALPN => hello.alpn = alpn(data).ok_or("ALPN protocols that cannot be read")?,
-        SUPPORTED_VERSIONS => hello.versions = versions(data).ok_or("versions that cannot be read")?,
-        _ => {}
-    }
-    Ok(())
+/// Where the cookie of DTLS stands, with its length (RFC 6347 section 4.2.1): between the session id and the cipher suites.
+fn dtls_cookie(message: &[u8]) -> Option<Range<usize>> {
+    let start = SESSION_ID + 1 + usize::from(*message.get(SESSION_ID)?);
+    Some(start..start + 1 + usize::from(*message.get(start)?))
 }
+
+/// Where the length of the session id stands: after the header, the version and the random bytes.
+const SESSION_ID: usize = HEADER + 2 + 32;
+
+/// Reads the fields before the extensions; says where those are. The cookie is left out: tls-parser knows the fields of TLS.
+fn read_fields(hello: &mut ClientHello, cookie: Option<Range<usize>>) -> Result<(usize, usize), Malformed> {
+    let message = hello.message.as_slice();
+    let malformed = |offset, what| Malformed { offset: hello.came.on_wire(offset), what };
+    let body = message.get(HEADER..).unwrap_or_default();
+    let without_cookie = cookie.as_ref().map(|cookie| {
+        let (before, after) = (message.get(HEADER..cookie.start), message.get(cookie.end..));
+        [before.unwrap_or_default(), after.unwrap_or_default()].concat()
+    });
+    let body = without_cookie.as_deref().unwrap_or(body);
+    let (rest, contents) = parse_tls_handshake_client_hello(body).map_err(|error| match error {
+        nom::Err::Error(error) | nom::Err::Failure(error) => {
+            malformed(message.len() - error.input.len(), "a field that does not fit the hello")
+        }
+        nom::Err::Incomplete(_) => malformed(HEADER, "a hello whose fields do not fit its length"),
+    })?;
+    // Counted from the end, where a cookie makes no difference.
+    let end = message.len() - rest.len();
+    let start = end - contents.ext.map_or(0, <[u8]>::len);
+    let (session_id, compression) = (contents.session_id.map_or(0, <[u8]>::len), contents.comp.len());
+    let list = if contents.ext.is_some() { start - 2 } else { end };
+    let fields = Fields {
+        random: HEADER + 2..SESSION_ID,
+        session_id: SESSION_ID + 1..SESSION_ID + 1 + session_id,
+        compression_methods: list - compression..list,
+    };
+    hello.legacy_version = contents.version.0;
+    hello.cipher_suites = contents.ciphers.iter().map(|cipher| cipher.0).collect();
+    hello.fields = fields;
+    Ok((start, end))
+}
+
+/// RFC 6066 section 3.
+pub(super) const SERVER_NAME: u16 = 0;
+/// RFC 7301.
+pub(super) const ALPN: u16 = 16;
+/// RFC 8446 section 4.2.1.
+pub(super) const SUPPORTED_VERSIONS: u16 = 43;
 
 /// RFC 6066 section 3. There is no type but that of host names.
 fn server_names(data: &[u8]) -> Option<Vec<&[u8]>> {

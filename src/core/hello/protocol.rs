@@ -20,7 +20,7 @@ pub enum Protocol {
     ProxyV1,
     /// A PROXY protocol header, version 2 (binary).
     ProxyV2,
-    /// A hello in the format of SSL 2.0, which TLS servers may not accept (RFC 6176).
+    /// A hello of SSL 2.0 itself, which nobody may accept (RFC 6176). One of TLS in the same format is a hello.
     Ssl2,
     /// A startup or SSLRequest message of PostgreSQL.
     Postgres,
@@ -45,9 +45,9 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Protocol> {
     }
     match bytes {
         _ if possible => None,
-        // A two-byte length with its high bit set, then type 1 and version 2.0 or 3.x.
-        [0x80..=0xff, _, 1, 0 | 3, ..] => Some(Protocol::Ssl2),
-        [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 1] => None,
+        // A two-byte length with its high bit set, then type 1 and version 0.2.
+        [0x80..=0xff, _, 1, 0, 2, ..] => Some(Protocol::Ssl2),
+        [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 1] | [0x80..=0xff, _, 1, 0] => None,
         // A length below 2^16, then protocol 3.0 or the code of SSLRequest.
         [0, 0, _, _, 0, 3, 0, 0, ..] | [0, 0, _, _, 4, 0xd2, 0x16, 0x2f, ..] => Some(Protocol::Postgres),
         [0, rest @ ..] if rest.len() < 7 && may_be_postgres(rest) => None,
@@ -90,7 +90,7 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9\r\n", Protocol::Ssh),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", Protocol::ProxyV1),
             (b"\r\n\r\n\0\r\nQUIT\n\x21\x11", Protocol::ProxyV2),
-            (b"\x80\x2e\x01\x03\x01\0", Protocol::Ssl2),
+            (b"\x80\x2e\x01\0\x02\0", Protocol::Ssl2),
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Protocol::Postgres),
             (b"\0\0\0\x29\0\x03\0\0user\0", Protocol::Postgres),
         ] {

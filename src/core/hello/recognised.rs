@@ -1,6 +1,6 @@
 //! What a client says about itself in its first bytes, gathered while they pass.
 
-use super::{Greeting, MOST_ON_WIRE, Malformed, Protocol, read, record::may_be_tls};
+use super::{Greeting, MOST_ON_WIRE, Malformed, Protocol, Reader};
 use serde::Serialize;
 
 /// An identification is at most 255 bytes with its CR LF (RFC 4253 section 4.2).
@@ -23,7 +23,7 @@ pub struct Recognised {
     pub path: Option<String>,
     /// `HTTP/1.1`, the highest version that a TLS client offers, the whole identification of SSH.
     pub version: Option<String>,
-    /// What is wrong with a ClientHello that cannot be read.
+    /// What is wrong with a ClientHello that cannot be read, or that contradicts itself.
     pub malformed: Option<String>,
 }
 
@@ -31,6 +31,7 @@ pub struct Recognised {
 #[derive(Debug, Default)]
 pub struct Recogniser {
     head: Vec<u8>,
+    reader: Reader,
     done: bool,
 }
 
@@ -57,9 +58,9 @@ impl Recogniser {
     }
 
     fn verdict(&mut self, last: bool) -> Option<Recognised> {
-        let greeting = match read(&self.head) {
+        let greeting = match self.reader.read(&self.head) {
             // Two bytes of it are TLS and nothing else; one is still anything.
-            None if last && self.head.len() > 1 && may_be_tls(&self.head) => Greeting::Malformed(Malformed::unfinished(&self.head)),
+            None if last && self.reader.is_tls() => Greeting::Malformed(Malformed::unfinished(&self.head)),
             None if last => Greeting::NotTls(Protocol::Unknown),
             other => other?,
         };
@@ -71,11 +72,12 @@ impl Recogniser {
                 name: hello.name.text(),
                 alpn: hello.alpn_text(),
                 version: hello.highest_version(),
+                malformed: hello.faults.first().map(ToString::to_string),
                 ..Recognised::only(Protocol::Tls)
             },
             Greeting::Malformed(malformed) => Recognised { malformed: Some(malformed.to_string()), ..Recognised::only(Protocol::Tls) },
         };
-        (self.head, self.done) = (Vec::new(), true);
+        *self = Self { done: true, ..Self::default() };
         Some(recognised)
     }
 }
