@@ -34,7 +34,7 @@ complete -c tapline -n "__fish_tapline_needs_command" -s h -l help -d 'Print hel
 complete -c tapline -n "__fish_tapline_needs_command" -s V -l version -d 'Print version'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "listen" -d 'Accept connections and copy what arrives to stderr'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "proxy" -d 'Relay TCP or UDP to one target'
-complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-peek" -d 'Show the ClientHello of each TLS client'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-peek" -d 'Show the ClientHellos of clients, captures and files'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-route" -d 'Route TLS by server name (SNI), without decrypting'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "tls-terminate" -d 'Decrypt TLS and forward plaintext'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb4" -d 'Balance TCP connections over backends'
@@ -102,7 +102,56 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l json -d 'JSON 
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l fields -d 'Columns with tabs between them, a line a hello and none with names: client, source, destination, transport, time, file, sni, alpn, version (the highest), versions, legacy_version, ciphers, cipher_names, extensions, extension_names, groups, key_shares, signature_algorithms, pq, ech, ja3, ja3_text, ja3n, ja4, ja4_r, ja4_o, ja4_ro, random, session_id, size, records, packets, faults. Lists have commas; what is absent is empty' -r -f -a "client\t''
+source\t''
+destination\t''
+transport\t''
+time\t''
+file\t''
+sni\t''
+alpn\t''
+version\t''
+versions\t''
+legacy_version\t''
+ciphers\t''
+cipher_names\t''
+extensions\t''
+extension_names\t''
+groups\t''
+key_shares\t''
+signature_algorithms\t''
+pq\t''
+ech\t''
+ja3\t''
+ja3_text\t''
+ja3n\t''
+ja4\t''
+ja4_r\t''
+ja4_o\t''
+ja4_ro\t''
+random\t''
+session_id\t''
+size\t''
+records\t''
+packets\t''
+faults\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l then -d 'What comes then: "alert" (handshake_failure, for a bad hello decode_error; what is not TLS is closed), "close" (without a word), or a target that the connection goes on to, from its first byte on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l bind-source -d 'The address of this machine that connections to targets come from' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
+v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l rate -d 'Bytes a second at most; k, M and G are powers of 1024, as in curl --limit-rate' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l connections -d 'Take N connections and no more, stop when they have ended; exit 1 if one of them failed. With COMMAND, stop when that ends, with its status' -r
@@ -113,6 +162,12 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l proxy-heade
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l detail -d 'Show tables of everything that it says'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l anatomy -d 'Walk through its bytes and explain each'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l all -d 'Also show captured connections that are not TLS'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l diff -d 'Say why the fingerprints of two hellos differ: the first ones of two files, or the first two of one. What changes with every hello (random, GREASE, keys) makes no difference'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l explain -d 'Say each step of each connection'

@@ -1,148 +1,166 @@
 //! `tapline sni-peek`: shows the ClientHello of each client.
 
+mod decoded;
+mod detail;
+mod diff;
+mod facts;
+mod fields;
+mod files;
+mod listener;
+mod output;
+mod seen;
+mod source;
+mod then;
+mod walk;
+
 use crate::{
-    args,
-    report::{Reporter, Show, safe},
+    args::{self, Given, UsageError},
     serve::Session,
 };
-use serde::Serialize;
-use std::{process::ExitCode, time::Duration};
+use clap::{Arg, Args, Command, Id};
+use listener::{Next, Shown};
+use output::{Form, Output};
+use source::{Source, Sources};
+use std::{process::ExitCode, sync::LazyLock};
 use tapline::{
-    addr::{Endpoint, ListenAddr},
-    event::{By, ConnId, End, Phase},
-    hello::{ClientHello, Greeting, Protocol},
-    peek::{self, Alert},
-    server::{Conn, Handler},
+    addr::ListenAddr,
+    forward::Forward,
+    pool::{Policy, Pool},
 };
+use then::Then;
 
-/// Show the ClientHello of each TLS client
+/// Show the ClientHellos of clients, captures and files
 ///
-/// Prints to stdout the name, protocols, versions, number of ciphers, size and number of records of each hello, then
-/// sends a TLS alert (handshake_failure) and closes. What is not TLS is named as what it is.
+/// Prints to stdout a line for each hello: server name (SNI), ALPN, versions, counts, size, fingerprint (JA4), and what is
+/// rare. With an address it listens, and refuses each client by a TLS alert, or lets it go on (--then). With files or "-" for
+/// stdin it reads captures (pcap, pcapng; TCP, QUIC, DTLS), live ones too, or hellos by themselves: TLS records, handshake
+/// messages, datagrams, as bytes, in hexadecimal or base64; which of these shows in the bytes.
+///
+/// Exit status with files: 0 where a hello was shown, 1 where none was, 3 where one cannot be read. With --diff: 0 where
+/// JA4 is the same, 1 where it differs.
 #[derive(clap::Args)]
-#[command(before_help = "Example: tapline sni-peek 8443", after_help = AFTER)]
+#[command(before_help = "Example: tapline sni-peek 8443", after_help = AFTER, mut_args = onward_in_long_help)]
 pub struct SniPeek {
-    /// Where to listen
-    listen: ListenAddr,
+    #[command(flatten)]
+    given: Given,
+    /// Where to listen; or files to read, "-" for stdin
+    #[arg(required = true, value_name = "LISTEN|FILE")]
+    sources: Vec<Source>,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    listening: Listening,
+}
+
+/// What is only for files.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Reading files")]
+struct Reading {
+    /// Also show captured connections that are not TLS
+    #[arg(long, conflicts_with = "diff")]
+    all: bool,
+    /// Say why the fingerprints of two hellos differ: the first ones of two files, or the first two of one. What changes with
+    /// every hello (random, GREASE, keys) makes no difference
+    #[arg(long, conflicts_with_all = ["detail", "anatomy", "fields"])]
+    diff: bool,
+}
+
+/// What is only for clients that connect.
+#[derive(clap::Args)]
+struct Listening {
+    /// What comes then: "alert" (handshake_failure, for a bad hello decode_error; what is not TLS is closed), "close"
+    /// (without a word), or a target that the connection goes on to, from its first byte on
+    #[arg(long, value_name = "alert|close|TARGET", default_value = "alert", hide_default_value = true, help_heading = "Reading the hello")]
+    then: Then,
     #[command(flatten)]
     hello: args::Hello,
     #[command(flatten)]
+    onward: Onward,
+    #[command(flatten)]
     serve: args::Serve,
+}
+
+/// How connections go on to a target.
+#[derive(clap::Args)]
+struct Onward {
+    #[command(flatten)]
+    connect: args::Connect,
+    #[command(flatten)]
+    announce: args::Announce,
+    #[command(flatten)]
+    relay: args::Relay,
 }
 
 const AFTER: &str = "\
 Examples:
   tapline sni-peek 8443 --connections 1
-  tapline sni-peek 0 --json --quiet -- curl -sk https://{addr}/ | jq .sni";
+  tapline sni-peek 8443 --then www.example.test:443
+  tapline sni-peek 0 --json --quiet -- curl -sk https://{addr}/ | jq .sni
+  tcpdump -U -i any -w - | tapline sni-peek -             live
+  tapline sni-peek all.pcapng --fields sni,alpn,ja4 | sort | uniq -c
+  tapline sni-peek one.pcap --anatomy | less              byte by byte
+  tapline sni-peek --diff old.pcap new.pcap               why the fingerprints differ";
+
+/// The flags of what goes on are many, and few want them: `-h` leaves them to `--help`.
+fn onward_in_long_help(argument: Arg) -> Arg {
+    static ONWARD: LazyLock<Vec<Id>> = LazyLock::new(|| {
+        let group = Onward::augment_args(Command::new("group"));
+        group.get_arguments().map(|argument| argument.get_id().clone()).collect()
+    });
+    let onward = ONWARD.contains(argument.get_id());
+    argument.hide_short_help(onward)
+}
 
 impl SniPeek {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let handler = Shown { reporter: session.reporter.clone(), limit: self.hello.hello_timeout };
-        let server = self.serve.bind(&self.listen, session).await?;
-        self.serve.run(server, handler, session, |_| {}).await
+        let Self { given, sources, form, reading, listening } = self;
+        let output = Output::new(session.reporter.clone(), form)?;
+        match Sources::new(sources)? {
+            Sources::Listen(listen) => match given.first_of::<Reading>() {
+                Some(flag) => Err(UsageError(format!("{flag} is for files, and {listen} is an address")).into()),
+                None => listening.run(&listen, &given, output, session).await,
+            },
+            Sources::Files(files) => match given.first_of::<Listening>() {
+                Some(flag) => Err(UsageError(format!("{flag} is for clients that connect, and {} is a file", files[0])).into()),
+                None if reading.diff => diff::run(&files, session).await,
+                None => files::show(&files, reading.all, &output, session).await,
+            },
+        }
     }
 }
 
-struct Shown {
-    reporter: Reporter,
-    limit: Duration,
-}
-
-impl Handler for Shown {
-    async fn handle(&self, mut conn: Conn) -> End {
-        let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
-            Ok(greeting) => greeting.sound(),
-            Err(end) => return end,
+impl Listening {
+    async fn run(self, listen: &ListenAddr, given: &Given, output: Output, session: &Session) -> anyhow::Result<ExitCode> {
+        let Self { then, hello, onward: Onward { connect, announce, relay }, serve } = self;
+        if let (Then::Alert | Then::Close, Some(flag)) = (&then, given.first_of::<Onward>()) {
+            return Err(UsageError(format!("{flag} is for what goes on; say where to with --then TARGET")).into());
+        }
+        let events = session.reporter.events();
+        let target = match &then {
+            Then::Forward(target) => {
+                let pool = Pool::new(std::slice::from_ref(target), Policy::default()).await?;
+                Some((pool, session.reading(move || connect.dialer()).await?))
+            }
+            Then::Alert | Then::Close => None,
         };
-        let client = conn.client().clone();
-        let (seen, end) = match greeting {
-            Greeting::Tls(hello) => {
-                (Seen::hello(conn.id, conn.peer, client, &hello), End { why: "shown".into(), ..End::done(By::Rule, Phase::Hello) })
-            }
-            Greeting::NotTls(protocol) => {
-                let end = End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}"));
-                (Seen::NotTls { id: conn.id, peer: conn.peer, client, protocol }, end)
-            }
-            Greeting::Malformed(malformed) => {
-                let end = End::failed(By::Client, Phase::Hello, &malformed);
-                (Seen::BadHello { id: conn.id, peer: conn.peer, client, what: malformed.what, offset: malformed.offset }, end)
+        let (server, relay, watching) = relay.bind(&serve, listen, session).await?;
+        let pool = target.as_ref().map(|(pool, _)| pool.clone());
+        let next = match target {
+            Some((pool, dialer)) => Next::Forward(Forward { pool, dialer, announce: announce.version(), relay: relay.clone() }),
+            None if then == Then::Close => Next::Close,
+            None => Next::Alert,
+        };
+        let started = |_: &_| {
+            if let Some(pool) = &pool {
+                pool.announce(&events);
+                relay.announce(&events);
             }
         };
-        let tls = !matches!(seen, Seen::NotTls { .. });
-        let alert = if end.failed { Alert::DecodeError } else { Alert::HandshakeFailure };
-        if self.reporter.result(&seen).await.is_err() {
-            return End::done(By::Shutdown, Phase::Hello);
-        }
-        if tls {
-            peek::refuse(conn.stream, alert).await;
-        } else {
-            peek::close(conn.stream).await;
-        }
-        end
-    }
-}
-
-/// One client's first words.
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Seen {
-    Hello {
-        id: ConnId,
-        peer: Endpoint,
-        client: Endpoint,
-        sni: Option<String>,
-        alpn: Vec<String>,
-        versions: Vec<String>,
-        ciphers: usize,
-        extensions: usize,
-        size: usize,
-        records: usize,
-    },
-    NotTls {
-        id: ConnId,
-        peer: Endpoint,
-        client: Endpoint,
-        protocol: Protocol,
-    },
-    BadHello {
-        id: ConnId,
-        peer: Endpoint,
-        client: Endpoint,
-        what: &'static str,
-        offset: usize,
-    },
-}
-
-impl Seen {
-    fn hello(id: ConnId, peer: Endpoint, client: Endpoint, hello: &ClientHello) -> Self {
-        Self::Hello {
-            id,
-            peer,
-            client,
-            sni: hello.name.text(),
-            alpn: hello.alpn_text(),
-            versions: hello.version_text(),
-            ciphers: hello.ciphers(),
-            extensions: hello.extensions.len(),
-            size: hello.size(),
-            records: hello.records(),
-        }
-    }
-}
-
-impl Show for Seen {
-    fn line(&self) -> String {
-        let list = |all: &[String]| if all.is_empty() { "-".to_owned() } else { safe(&all.join(",")) };
-        match self {
-            Self::Hello { client, sni, alpn, versions, ciphers, extensions, size, records, .. } => format!(
-                "{} sni={} alpn={} versions={} ciphers={ciphers} extensions={extensions} size={size} records={records}",
-                safe(&client.to_string()),
-                sni.as_deref().map_or("-".into(), safe),
-                list(alpn),
-                list(versions)
-            ),
-            Self::NotTls { client, protocol, .. } => format!("{} not TLS but {protocol}", safe(&client.to_string())),
-            Self::BadHello { client, what, offset, .. } => format!("{} bad hello: {what} at byte {offset}", safe(&client.to_string())),
-        }
+        let shown = Shown { output, limit: hello.hello_timeout, next };
+        let served = serve.run(server, shown, session, started).await;
+        Pool::report(pool.as_slice(), &events);
+        watching.finish(served, session).await
     }
 }

@@ -8,6 +8,7 @@ pub use progress::{Progress, Traffic};
 use crate::{
     addr::Endpoint,
     announced::Told,
+    capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
 };
@@ -103,6 +104,12 @@ pub enum Event {
     Drained { aborted: usize },
     /// Datagrams were not passed on; those that belong to no session have no `id`.
     Lost { id: Option<ConnId>, datagrams: u64, why: String },
+    /// A capture was read to its end.
+    Capture {
+        file: String,
+        #[serde(flatten)]
+        summary: Summary,
+    },
     /// Events were lost because nobody read them fast enough.
     Dropped { events: u64 },
     /// Something worth knowing that stops nothing.

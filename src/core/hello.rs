@@ -1,19 +1,23 @@
 //! What a client says first: a TLS ClientHello, or what it is instead. Pure: bytes in, facts out, no I/O.
 
 mod anatomy;
+mod datagram;
+mod dtls;
 mod fingerprint;
 mod message;
 pub mod names;
+mod pieces;
 mod protocol;
+mod quic;
 mod reader;
 mod recognised;
 mod ssl2;
 
 pub use anatomy::{Node, Value, anatomy};
+pub use datagram::Datagrams;
 pub use fingerprint::{Ja3, Ja4, ja3, ja3n, ja4};
-use message::is_grease;
-pub use message::{ClientHello, Extension, Name};
-pub use protocol::Protocol;
+pub use message::{ClientHello, Extension, Name, is_grease};
+pub use protocol::{Protocol, QuicVersion};
 pub use reader::{Reader, Record};
 pub use recognised::{Recognised, Recogniser};
 
@@ -79,8 +83,14 @@ pub enum Framing {
     Quic {
         /// The version of QUIC in the packets' headers.
         version: u32,
-        /// How many Initial packets it took.
+        /// How many Initial packets had come when it was whole.
         packets: usize,
+        /// How many datagrams they came in.
+        datagrams: usize,
+        /// The connection id that the first of them was sent to, 20 bytes at most.
+        destination: Vec<u8>,
+        /// The connection id that the client has chosen for itself, 20 bytes at most; empty where it needs none.
+        source: Vec<u8>,
     },
     /// In fragments of DTLS.
     Dtls {
@@ -143,12 +153,12 @@ pub fn message(message: &[u8], came: Framing) -> Result<ClientHello, Malformed> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A ClientHello as rustls writes it, in one record.
-    pub(super) fn client_hello(name: &str, alpn: &[&str]) -> Vec<u8> {
+    pub(crate) fn client_hello(name: &str, alpn: &[&str]) -> Vec<u8> {
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = rustls::RootCertStore::empty();
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
@@ -164,7 +174,7 @@ mod tests {
     }
 
     /// The same handshake message in records of at most `size` bytes.
-    pub(super) fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
+    pub(crate) fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
         let mut out = Vec::new();
         for part in hello[5..].chunks(size) {
             out.extend([22, 3, 1]);

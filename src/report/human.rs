@@ -11,6 +11,7 @@ use std::{
 };
 use tapline::{
     announced::Told,
+    capture::Summary,
     event::{By, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
@@ -158,6 +159,7 @@ fn line(event: &Event) -> Line {
             let whose = id.map_or(String::new(), |id| format!("{id} "));
             format!("{whose}{datagrams} datagrams not passed on: {why}")
         }
+        Event::Capture { file, summary } => capture(file, summary),
         Event::Dropped { events } => format!("({events} lines not shown: they came faster than they were read)"),
         Event::Note { text } => format!("note: {text}"),
         other => format!("{other:?}"),
@@ -182,6 +184,31 @@ fn recognised(what: &Recognised) -> String {
         (_, true) => format!("looks like {protocol}"),
         (_, false) => format!("looks like {protocol}: {}", facts.join(", ")),
     }
+}
+
+/// What there was, then what was found in it.
+fn capture(file: &str, summary: &Summary) -> String {
+    let Summary { packets, streams, datagram_flows, hellos, .. } = summary;
+    let mut text =
+        format!("{file}: {packets} packets, {streams} TCP connections, {datagram_flows} UDP flows of QUIC or DTLS: {hellos} hellos");
+    let undecoded: Vec<_> = summary.other_links.iter().map(|(link, packets)| format!("{packets} packets of {link} not decoded")).collect();
+    for (count, what) in [
+        (summary.malformed, "malformed or not whole"),
+        (summary.not_tls, "not TLS"),
+        (summary.without_hello, "TLS without its hello"),
+        (summary.given_up, "given up, because there were too many at a time"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    for link in undecoded {
+        let _ = write!(text, "; {link}");
+    }
+    if summary.truncated {
+        text += "; it ends within a packet";
+    }
+    text
 }
 
 fn announced(Told { id, version, command, source, destination, .. }: &Told) -> String {

@@ -12,6 +12,15 @@ pub fn table(look: Look, header: &[&str]) -> Table {
     table
 }
 
+/// The same for values that may be long: on a terminal they are wrapped to its width.
+pub fn wide_table(look: Look, header: &[&str]) -> Table {
+    let mut table = table(look, header);
+    if look.terminal {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
 /// The table's text, without blanks at the ends of its lines.
 pub fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()

@@ -8,6 +8,7 @@ mod demo;
 mod lb4;
 mod lb7;
 mod listen;
+mod packets;
 mod proxy;
 mod proxy_header;
 mod scan;

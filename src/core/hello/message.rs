@@ -297,7 +297,8 @@ fn version_text(version: u16) -> String {
 }
 
 /// The 16 values of RFC 8701, not the 256 that a bare mask would take.
-pub(super) fn is_grease(value: u16) -> bool {
+#[must_use]
+pub fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 

@@ -26,6 +26,25 @@ pub enum Protocol {
     Postgres,
     /// None of these.
     Unknown,
+    /// QUIC of a version whose Initials nobody here can open.
+    #[serde(untagged)]
+    Quic(QuicVersion),
+}
+
+/// The version of QUIC in a long header (RFC 8999 section 5.1), such as 0x00000001 for that of RFC 9000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicVersion(pub u32);
+
+impl fmt::Display for QuicVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:08x}", self.0)
+    }
+}
+
+impl Serialize for QuicVersion {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("quic_{self}"))
+    }
 }
 
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
@@ -73,6 +92,7 @@ impl fmt::Display for Protocol {
             Self::Ssl2 => "an SSL 2.0 hello",
             Self::Postgres => "PostgreSQL",
             Self::Unknown => "unknown",
+            Self::Quic(version) => return write!(f, "QUIC of version {version}"),
         })
     }
 }

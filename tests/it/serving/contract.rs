@@ -2,7 +2,7 @@
 //! for every script out there, and belongs into docs/json.md as well.
 
 use super::streams::HELLO;
-use crate::support::*;
+use crate::{packets, support::*};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -34,13 +34,112 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("accept_failed", &["why", "retry_in_ms"]),
     ("draining", &["open", "grace_ms"]),
     ("drained", &["aborted"]),
+    (
+        "capture",
+        &[
+            "file",
+            "packets",
+            "other_packets",
+            "other_links",
+            "streams",
+            "datagram_flows",
+            "hellos",
+            "malformed",
+            "not_tls",
+            "without_hello",
+            "given_up",
+            "truncated",
+        ],
+    ),
     ("note", &["text"]),
     ("error", &["text", "hint"]),
     ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "text"]),
     ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "hex"]),
-    ("hello", &["id", "peer", "client", "sni", "alpn", "versions", "ciphers", "extensions", "size", "records"]),
-    ("not_tls", &["id", "peer", "client", "protocol"]),
-    ("bad_hello", &["id", "peer", "client", "what", "offset"]),
+    (
+        "hello",
+        &[
+            "id",
+            "peer",
+            "client",
+            "source",
+            "destination",
+            "transport",
+            "time",
+            "file",
+            "packet",
+            "packets",
+            "before",
+            "second",
+            "sni",
+            "alpn",
+            "versions",
+            "version",
+            "legacy_version",
+            "ciphers",
+            "extensions",
+            "size",
+            "records",
+            "framing",
+            "framing_version",
+            "random",
+            "session_id",
+            "cipher_suites",
+            "compression_methods",
+            "extension_list",
+            "groups",
+            "key_shares",
+            "signature_algorithms",
+            "pq",
+            "ech",
+            "grease",
+            "faults",
+            "ja3",
+            "ja3_text",
+            "ja3n",
+            "ja4",
+            "ja4_r",
+            "ja4_o",
+            "ja4_ro",
+        ],
+    ),
+    (
+        "not_tls",
+        &[
+            "id",
+            "peer",
+            "client",
+            "source",
+            "destination",
+            "transport",
+            "time",
+            "file",
+            "packet",
+            "packets",
+            "before",
+            "second",
+            "protocol",
+        ],
+    ),
+    (
+        "bad_hello",
+        &[
+            "id",
+            "peer",
+            "client",
+            "source",
+            "destination",
+            "transport",
+            "time",
+            "file",
+            "packet",
+            "packets",
+            "before",
+            "second",
+            "what",
+            "offset",
+        ],
+    ),
+    ("diff", &["same", "a", "b", "parts", "fingerprints", "grease"]),
     ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
     ("demo", &["requests", "failed", "retries", "backends"]),
 ];
@@ -173,8 +272,12 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     add(&mut kinds, &mut poor);
 
     let scan = run(&["--json", "scan", "127.0.0.1/32", "-p", &refused.port().to_string(), "--all"]);
+    let capture = finish_fed(program().args(["--json", "sni-peek", "-"]), &packets::capture(&[]));
+    let diff = run(&["--json", "sni-peek", "--diff", "tests/data/curl-openssl3.bin", "tests/data/s_client-tls12.bin"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
-    for line in [scan.stdout, scan.stderr, taken, demo.stdout, demo.stderr].iter().flat_map(|text| text.lines()) {
+    for line in
+        [scan.stdout, scan.stderr, capture.stderr, diff.stdout, taken, demo.stdout, demo.stderr].iter().flat_map(|text| text.lines())
+    {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }
 

@@ -1,0 +1,64 @@
+//! The clients of `sni-peek`: the first words of each are shown, and then it is refused or goes on to a target.
+
+use super::{
+    output::Output,
+    seen::{Origin, Seen},
+};
+use std::time::Duration;
+use tapline::{
+    event::{By, End, Phase},
+    forward::Forward,
+    hello::{Greeting, Malformed},
+    peek::{self, Alert},
+    server::{Conn, Handler},
+};
+
+pub struct Shown {
+    pub output: Output,
+    pub limit: Duration,
+    pub next: Next,
+}
+
+/// What comes after a hello was shown, ready to be done.
+pub enum Next {
+    Alert,
+    Close,
+    Forward(Forward),
+}
+
+impl Handler for Shown {
+    async fn handle(&self, mut conn: Conn) -> End {
+        let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
+            Ok(greeting) => greeting,
+            Err(end) => return end,
+        };
+        if let Greeting::Tls(hello) = &greeting {
+            conn.authority.clone_from(&hello.authority);
+        }
+        let (end, alert) = verdict(&greeting);
+        let seen = Seen::new(Origin::connection(&conn), greeting);
+        if self.output.show(&seen).await.is_err() {
+            return End::done(By::Shutdown, Phase::Hello);
+        }
+        match (&self.next, alert) {
+            // Whatever it was: what to make of it is for the target to say.
+            (Next::Forward(forward), _) => return forward.run(&mut conn).await,
+            (Next::Alert, Some(alert)) => peek::refuse(conn.stream, alert).await,
+            (Next::Alert | Next::Close, _) => peek::close(conn.stream).await,
+        }
+        end
+    }
+}
+
+/// How a connection ends that goes no further, and by which alert, where the client speaks TLS.
+fn verdict(greeting: &Greeting) -> (End, Option<Alert>) {
+    let bad = |malformed: &Malformed| (End::failed(By::Client, Phase::Hello, malformed), Some(Alert::DecodeError));
+    match greeting {
+        Greeting::Tls(hello) => match hello.faults.first() {
+            Some(fault) => bad(fault),
+            None => (End { why: "shown".into(), ..End::done(By::Rule, Phase::Hello) }, Some(Alert::HandshakeFailure)),
+        },
+        Greeting::Malformed(malformed) => bad(malformed),
+        Greeting::NotTls(protocol) => (End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}")), None),
+    }
+}
