@@ -3,9 +3,10 @@
 use divan::{Bencher, black_box};
 use tapline::{
     addr::TargetSpec,
-    hello,
+    hello::{self, Greeting},
     pool::{Policy, Pool},
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
+    route::{Asked, Scheme, Table},
 };
 
 fn main() {
@@ -25,10 +26,33 @@ fn client_hello() -> Vec<u8> {
     bytes
 }
 
-#[divan::bench]
-fn read_a_hello(bencher: Bencher<'_, '_>) {
-    let bytes = client_hello();
-    bencher.bench(|| hello::read(black_box(&bytes)));
+/// A hello of two packets with a post-quantum key, and one of TLS 1.3 without that.
+const RECORDED: [(&str, &[u8]); 2] =
+    [("chromium", include_bytes!("../tests/data/chromium-156.bin")), ("curl", include_bytes!("../tests/data/curl-openssl3.bin"))];
+
+fn recorded(client: &str) -> Vec<u8> {
+    let found = RECORDED.iter().find(|(name, _)| *name == client);
+    found.map_or_else(client_hello, |(_, bytes)| bytes.to_vec())
+}
+
+#[divan::bench(args = ["rustls", "curl", "chromium"])]
+fn read_a_hello(bencher: Bencher<'_, '_>, client: &str) {
+    let bytes = recorded(client);
+    bencher.counter(divan::counter::ItemsCount::new(1_usize)).bench(|| hello::read(black_box(&bytes)));
+}
+
+#[divan::bench(args = ["curl", "chromium"])]
+fn fingerprint_a_hello(bencher: Bencher<'_, '_>, client: &str) {
+    let bytes = recorded(client);
+    let Some(Greeting::Tls(hello)) = hello::read(&bytes) else { panic!("no hello of {client}") };
+    bencher.bench(|| (hello::ja3(black_box(&hello)), hello::ja4(black_box(&hello))));
+}
+
+#[divan::bench(args = ["curl", "chromium"])]
+fn take_a_hello_apart(bencher: Bencher<'_, '_>, client: &str) {
+    let bytes = recorded(client);
+    let Some(Greeting::Tls(hello)) = hello::read(&bytes) else { panic!("no hello of {client}") };
+    bencher.bench(|| hello::anatomy(black_box(&hello)));
 }
 
 #[divan::bench(args = [Version::V1, Version::V2])]
@@ -46,4 +70,13 @@ fn pick_a_backend(bencher: Bencher<'_, '_>, backends: usize) {
     let specs: Vec<TargetSpec> = (1..=backends).map(|port| port.to_string().parse().expect("a target")).collect();
     let pool = runtime.block_on(Pool::new(&specs, Policy::RoundRobin)).expect("a pool");
     bencher.bench(|| black_box(&pool).pick().next());
+}
+
+/// A name with a rule of its own, one of a wildcard, and one of none, each with four labels.
+#[divan::bench(args = [10, 100_000])]
+fn find_a_rule(bencher: Bencher<'_, '_>, rules: usize) {
+    let names = (0..rules).map(|at| format!("www.n{at}.example.test")).chain(["*.wild.example.test".into()]);
+    let table = Table::new(names.map(|name| (name.parse().expect("a name"), ()))).expect("different names");
+    let asked = ["www.n7.example.test", "x.wild.example.test", "a.b.example.org"].map(|name| name.parse().expect("a name"));
+    bencher.bench(|| asked.each_ref().map(|name| black_box(&table).find(Asked { scheme: Scheme::Tls, name, alpn: &[] }).is_some()));
 }

@@ -35,7 +35,7 @@ complete -c tapline -n "__fish_tapline_needs_command" -s V -l version -d 'Print 
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "listen" -d 'Accept connections and copy what arrives to stderr'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "proxy" -d 'Relay TCP or UDP to one target'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-peek" -d 'Show the ClientHellos of clients, captures and files'
-complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-route" -d 'Route TLS by server name (SNI), without decrypting'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "sni-route" -d 'Route TLS by SNI and HTTP by Host, without decrypting'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "tls-terminate" -d 'Decrypt TLS and forward plaintext'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb4" -d 'Balance TCP connections over backends'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb7" -d 'Balance HTTP/1.1 requests over backends'
@@ -166,6 +166,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l detail -d '
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l anatomy -d 'Walk through its bytes and explain each'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l all -d 'Also show captured connections that are not TLS'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l diff -d 'Say why the fingerprints of two hellos differ: the first ones of two files, or the first two of one. What changes with every hello (random, GREASE, keys) makes no difference'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l udp -d 'Receive datagrams (UDP), and show the hellos of QUIC (versions 1 and 2, drafts 29 to 32) and DTLS. By --then alert, a client of QUIC is refused by CONNECTION_CLOSE, or told these versions where it speaks another'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l json -d 'JSON Lines on both streams, with stable keys'
@@ -173,9 +174,19 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s q -l quiet 
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l unknown-name -d 'For names that no rule has [default: refuse]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-name -d 'For hellos without a name [default: refuse]' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d 'For clients that do not speak TLS [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-name -d 'For hellos and requests without a name; HTTP/2 without TLS has none that can be read [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d 'For clients that speak neither TLS nor HTTP [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bad-hello -d 'For hellos and requests that are malformed, broken off or late, also of clients that wait for the server to speak first; all that was read is sent on [default: refuse]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l starttls -d 'Speak postgres or smtp with clients and targets until TLS begins; HTTP is not looked for' -r -f -a "postgres\t''
+smtp\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l test -d 'Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
+least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-timeout -d 'For one check' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l rise -d 'Good checks in a row that bring a backend up' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -201,6 +212,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l proxy-head
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l allow-private -d 'Let passthrough reach addresses that are not public: loopback, private, link-local and the like'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'JSON Lines on both streams, with stable keys'

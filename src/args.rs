@@ -152,7 +152,7 @@ impl Connect {
             None if self.insecure => Trust::Anyone,
             None => Trust::PublicRoots,
         };
-        let options = Options { source: self.bind_source, keepalive: self.keepalive };
+        let options = Options { source: self.bind_source, keepalive: self.keepalive, reach: None };
         Ok(Dialer { connect_timeout: self.connect_timeout, options, tls: ClientTls::new(&trust)? })
     }
 }

@@ -11,7 +11,7 @@ mod writer;
 
 pub use escape::{json, safe};
 pub use human::span;
-pub use table::{table, text, wide_table};
+pub use table::{table, text, wide_table, width};
 
 use crate::{
     args::{Color, Output, UsageError},

@@ -1,6 +1,5 @@
 //! Whatever a client sends in datagrams: nothing panics, and what is told is whole. The first byte of each part
-//! says its length, in steps of 8 bytes, and whether it is a datagram as it is, the payload of an Initial, or a fragment of
-//! DTLS.
+//! says its length, as a square, and whether it is a datagram as it is, the payload of an Initial, or a fragment of DTLS.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +9,10 @@ use rustls::{
     quic::{DirectionalKeys, Version},
 };
 use std::sync::LazyLock;
-use tapline::hello::{Datagrams, Greeting};
+use tapline::{
+    hello::{Datagrams, Greeting},
+    peek::Alert,
+};
 
 static KEYS: LazyLock<DirectionalKeys> = LazyLock::new(|| {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().and_then(|suite| suite.quic_suite()).expect("it is a suite for QUIC");
@@ -36,7 +38,7 @@ fn initial(payload: &[u8]) -> Vec<u8> {
 fuzz_target!(|bytes: &[u8]| {
     let (mut flow, mut rest) = (Datagrams::default(), bytes);
     while let Some((how, after)) = rest.split_first() {
-        let (part, after) = after.split_at(after.len().min(8 * usize::from(how >> 2)));
+        let (part, after) = after.split_at(after.len().min(usize::from(how >> 2).pow(2)));
         rest = after;
         let datagram = match how & 3 {
             0 => initial(part),
@@ -50,5 +52,5 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    let _ = (flow.unfinished(), flow.refusal(40));
+    let _ = (flow.unfinished(), flow.refusal(Alert::HandshakeFailure));
 });

@@ -1,5 +1,6 @@
 //! `tapline sni-peek`: shows the ClientHello of each client.
 
+mod datagrams;
 mod decoded;
 mod detail;
 mod diff;
@@ -7,6 +8,7 @@ mod facts;
 mod fields;
 mod files;
 mod listener;
+mod origin;
 mod output;
 mod seen;
 mod source;
@@ -74,6 +76,10 @@ struct Listening {
     /// (without a word), or a target that the connection goes on to, from its first byte on
     #[arg(long, value_name = "alert|close|TARGET", default_value = "alert", hide_default_value = true, help_heading = "Reading the hello")]
     then: Then,
+    /// Receive datagrams (UDP), and show the hellos of QUIC (versions 1 and 2, drafts 29 to 32) and DTLS. By --then alert, a
+    /// client of QUIC is refused by CONNECTION_CLOSE, or told these versions where it speaks another
+    #[arg(long, conflicts_with_all = ["accept_proxy", "proxy_header_timeout"], help_heading = "Serving")]
+    udp: bool,
     #[command(flatten)]
     hello: args::Hello,
     #[command(flatten)]
@@ -133,9 +139,12 @@ impl SniPeek {
 
 impl Listening {
     async fn run(self, listen: &ListenAddr, given: &Given, output: Output, session: &Session) -> anyhow::Result<ExitCode> {
-        let Self { then, hello, onward: Onward { connect, announce, relay }, serve } = self;
+        let Self { then, udp, hello, onward: Onward { connect, announce, relay }, serve } = self;
         if let (Then::Alert | Then::Close, Some(flag)) = (&then, given.first_of::<Onward>()) {
             return Err(UsageError(format!("{flag} is for what goes on; say where to with --then TARGET")).into());
+        }
+        if udp {
+            return datagrams::run(listen, &then, &hello, output, serve, session).await;
         }
         let events = session.reporter.events();
         let target = match &then {

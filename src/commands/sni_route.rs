@@ -1,45 +1,49 @@
-//! `tapline sni-route`: routes TLS by the name in its hello, without decrypting.
+//! `tapline sni-route`: routes TLS by the name in its hello, and HTTP by its Host, without decrypting.
+
+mod offline;
+mod router;
 
 use crate::{
     args::{self, UsageError},
     serve::Session,
 };
-use std::{io, process::ExitCode, time::Duration};
+use clap::ValueEnum;
+use offline::Question;
+use router::{Otherwise, Router, Through, Way};
+use std::{collections::HashMap, io, process::ExitCode};
 use tapline::{
-    addr::{ListenAddr, TargetSpec},
-    event::{By, End, Event, Phase},
+    addr::{ListenAddr, Target, TargetSpec},
+    dial::{Dialer, Options, Reach},
     forward::Forward,
-    hello::{Greeting, Name},
-    peek::{self, Alert},
+    health::Probe,
     pool::{Policy, Pool},
-    route::{Rule, Table},
-    server::{Conn, Handler},
+    route::{Coalescing, Destination, Matcher, Rule, Scheme, Table, coalescing, fixed_target},
+    starttls::Starttls,
 };
 
-/// Route TLS by server name (SNI), without decrypting
+/// Route TLS by SNI and HTTP by Host, without decrypting
 ///
-/// An exact name wins over *.parent, which stands for exactly one label; the order of the rules never matters. An
-/// unknown name, no name, and what is not TLS each have a route of their own, and are refused where it is not given:
-/// TLS with the alert unrecognized_name (112), anything else by closing. A malformed or late hello is always refused.
+/// A name is a.test, *.a.test (exactly one label more), **.a.test (one or more), .a.test (the name and all beneath) or **
+/// (every name). The exact name wins, then the longest; the order of the rules never matters. NAME/ALPN is for clients that
+/// offer a protocol (a.test/acme-tls/1), tls://NAME and http://NAME for one of the two. TARGET may be passthrough:443, the
+/// name itself. An unknown name, no name, what is neither TLS nor HTTP, and a malformed or late hello each have a route of
+/// their own, and are refused where it is not given: TLS by an alert (112 unrecognized_name, 50 decode_error), HTTP by a
+/// status (421, 400, 408), anything else by closing. Of HTTP the first request alone decides: the whole connection goes to
+/// its target.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline sni-route 8443 a.test=127.0.0.1:9443 '*.b.test=9444'", after_help = AFTER)]
 pub struct SniRoute {
     /// Where to listen
     listen: ListenAddr,
-    /// Rules; several targets for a name are taken in turn
+    /// Rules; a name may have several targets
     #[arg(required = true, value_name = "NAME=TARGET[,TARGET...]")]
     rules: Vec<Rule>,
-    /// For names that no rule has [default: refuse]
-    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
-    unknown_name: Option<TargetSpec>,
-    /// For hellos without a name [default: refuse]
-    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
-    no_name: Option<TargetSpec>,
-    /// For clients that do not speak TLS [default: refuse]
-    #[arg(long, value_name = "TARGET", help_heading = "Routing")]
-    not_tls: Option<TargetSpec>,
+    #[command(flatten)]
+    routing: Routing,
     #[command(flatten)]
     hello: args::Hello,
+    #[command(flatten)]
+    balance: args::Balance,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -50,96 +54,183 @@ pub struct SniRoute {
     serve: args::Serve,
 }
 
+/// Who goes where.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Routing")]
+struct Routing {
+    /// For names that no rule has [default: refuse]
+    #[arg(long, value_name = "TARGET", value_parser = fixed_target)]
+    unknown_name: Option<TargetSpec>,
+    /// For hellos and requests without a name; HTTP/2 without TLS has none that can be read [default: refuse]
+    #[arg(long, value_name = "TARGET", value_parser = fixed_target)]
+    no_name: Option<TargetSpec>,
+    /// For clients that speak neither TLS nor HTTP [default: refuse]
+    #[arg(long, value_name = "TARGET", value_parser = fixed_target)]
+    not_tls: Option<TargetSpec>,
+    /// For hellos and requests that are malformed, broken off or late, also of clients that wait for the server to speak
+    /// first; all that was read is sent on [default: refuse]
+    #[arg(long, value_name = "TARGET", value_parser = fixed_target)]
+    bad_hello: Option<TargetSpec>,
+    /// Let passthrough reach addresses that are not public: loopback, private, link-local and the like
+    #[arg(long)]
+    allow_private: bool,
+    /// Speak postgres or smtp with clients and targets until TLS begins; HTTP is not looked for
+    ///
+    /// All of it comes within --hello-timeout. A client of PostgreSQL that begins with TLS is sent on as it is; one that
+    /// asks for no TLS speaks no TLS. SMTP clients get nothing but STARTTLS.
+    #[arg(long, value_name = "PROTOCOL", hide_possible_values = true)]
+    starttls: Option<StarttlsName>,
+    /// Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1
+    /// if one of them has no route
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    test: Vec<Question>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StarttlsName {
+    Postgres,
+    Smtp,
+}
+
+impl From<StarttlsName> for Starttls {
+    fn from(name: StarttlsName) -> Self {
+        match name {
+            StarttlsName::Postgres => Self::Postgres,
+            StarttlsName::Smtp => Self::Smtp,
+        }
+    }
+}
+
 const AFTER: &str = "\
 Examples:
   tapline sni-route :443 'www.a.test=web1:443,web2:443' '*.a.test=apps:443'
-  tapline sni-route 8443 a.test=9443 --not-tls 127.0.0.1:80 --unknown-name 127.0.0.1:9000";
+  tapline sni-route :80 a.test=web:80 http://b.test=other:80 --bad-hello 127.0.0.1:22
+  tapline sni-route 8443 '*.a.test=9443' a.test/acme-tls/1=9444 --test www.a.test a.test/acme-tls/1
+  tapline sni-route 5432 'db.a.test=pg1:5432' --starttls postgres";
 
 impl SniRoute {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let events = session.reporter.events();
-        let mut rules = Vec::new();
-        for rule in self.rules {
-            rules.push((rule.pattern, Pool::new(&rule.targets, Policy::RoundRobin).await?));
+        let starttls = self.routing.starttls.map(Starttls::from);
+        let table = self.table(starttls)?;
+        if !self.routing.test.is_empty() {
+            return offline::answer(&self.routing, &table, &session.reporter).await;
         }
-        let mut pools: Vec<Pool> = rules.iter().map(|(_, pool)| pool.clone()).collect();
-        let table = Table::new(rules).map_err(|error| UsageError(error.to_string()))?;
-        let (unknown_name, no_name, not_tls) = (fixed(self.unknown_name).await?, fixed(self.no_name).await?, fixed(self.not_tls).await?);
-        pools.extend([&unknown_name, &no_name, &not_tls].into_iter().flatten().cloned());
+        let shared = coalescing(table.iter());
+        let (table, pools) = pools(self.rules, self.balance.policy.into()).await?;
+        let fixed = [self.routing.unknown_name, self.routing.no_name, self.routing.not_tls, self.routing.bad_hello];
+        let mut others = Vec::new();
+        for target in fixed {
+            others.push(one(target).await?);
+        }
+        let all: Vec<Pool> = pools.iter().chain(others.iter().flatten()).cloned().collect();
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();
+        let checks = self.balance.checks(Probe::Connect(announce));
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
+        let reach = Reach { private: self.routing.allow_private, own: server.addr().socket_addr() };
+        let options = Options { reach: Some(reach), ..dialer.options };
+        let through = Through { dialer: Dialer { options, ..dialer.clone() }, announce, relay: relay.clone() };
         let forward = |pool| Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() };
+        let mut others = others.into_iter().map(|pool| pool.map(|pool| Way::Targets(forward(pool))));
+        let mut other = || others.next().flatten();
+        let otherwise = Otherwise { unknown_name: other(), no_name: other(), not_tls: other(), bad_hello: other() };
         let router = Router {
-            table: table.map(forward),
-            unknown_name: unknown_name.map(forward),
-            no_name: no_name.map(forward),
-            not_tls: not_tls.map(forward),
+            table: table.map(|to| match to {
+                Planned::Pool(pool) => Way::Targets(forward(pool)),
+                Planned::Passthrough(port) => Way::Passthrough(port),
+            }),
+            otherwise,
+            through,
             limit: self.hello.hello_timeout,
+            starttls,
+            told: !session.reporter.style().quiet && (session.reporter.style().json || session.reporter.style().explain),
         };
         let started = |_: &_| {
-            for pool in &pools {
+            for pool in &all {
                 pool.announce(&events);
             }
             relay.announce(&events);
+            if let Some(Coalescing { one, other, rules }) = shared {
+                session.reporter.note(format!(
+                    "{rules} rules share a parent domain with one for another target, as {one} and {other}: where one certificate serves \
+                     both, browsers may ask for one over an HTTP/2 connection to the other; give each a certificate, or answer 421"
+                ));
+            }
+            // Where there is one target alone, it is tried whatever a check says.
+            for pool in all.iter().filter(|pool| pool.backends().len() > 1) {
+                if let Some(checks) = &checks {
+                    session.check(pool, checks, &dialer);
+                }
+            }
         };
-        let served = self.serve.run(server, router, session, started).await;
-        Pool::report(&pools, &events);
+        let served = Box::pin(self.serve.run(server, router, session, started)).await;
+        Pool::report(&all, &events);
         watching.finish(served, session).await
     }
+
+    /// The rules, once they are known to make sense together.
+    fn table(&self, starttls: Option<Starttls>) -> Result<Table<Destination>, UsageError> {
+        let table = Table::new(self.rules.iter().map(|rule| (rule.matcher.clone(), rule.to.clone())));
+        let table = table.map_err(|error| UsageError(error.to_string()))?;
+        let Some(starttls) = starttls else { return Ok(table) };
+        if let Some(rule) = self.rules.iter().find(|rule| rule.matcher.scheme == Some(Scheme::Http)) {
+            return Err(UsageError(format!("{} never fits: HTTP is not looked for with --starttls", rule.matcher)));
+        }
+        let Routing { unknown_name, no_name, not_tls, bad_hello, .. } = &self.routing;
+        let fixed = [unknown_name, no_name, not_tls, bad_hello].into_iter().flatten();
+        let targets = self.rules.iter().filter_map(|rule| match &rule.to {
+            Destination::Targets(targets) => Some(targets),
+            Destination::Passthrough(_) => None,
+        });
+        match targets.flatten().chain(fixed).find(|spec| matches!(spec.target, Target::Tls(_))) {
+            Some(spec) => {
+                Err(UsageError(format!("{} is spoken to in TLS from the first byte on, and cannot speak {starttls} before", spec.target)))
+            }
+            None => Ok(table),
+        }
+    }
+}
+
+/// Where a rule leads, before it is known how to connect.
+enum Planned {
+    Pool(Pool),
+    Passthrough(std::num::NonZeroU16),
+}
+
+/// The rules with their pools, and each pool once. Rules with the same several targets share one, so that turns and checks
+/// count for all of them.
+async fn pools(rules: Vec<Rule>, policy: Policy) -> anyhow::Result<(Table<Planned>, Vec<Pool>)> {
+    let (mut planned, mut all): (Vec<(Matcher, _)>, Vec<Pool>) = (Vec::new(), Vec::new());
+    let mut shared: HashMap<String, Pool> = HashMap::new();
+    for Rule { matcher, to } in rules {
+        let targets = match to {
+            Destination::Targets(targets) => targets,
+            Destination::Passthrough(port) => {
+                planned.push((matcher, Planned::Passthrough(port)));
+                continue;
+            }
+        };
+        let several = (targets.len() > 1).then(|| format!("{targets:?}"));
+        let pool = match several.as_ref().and_then(|several| shared.get(several)) {
+            Some(pool) => pool.clone(),
+            None => {
+                let pool = Pool::new(&targets, policy).await?;
+                all.push(pool.clone());
+                shared.extend(several.map(|several| (several, pool.clone())));
+                pool
+            }
+        };
+        planned.push((matcher, Planned::Pool(pool)));
+    }
+    Ok((Table::new(planned).map_err(|error| UsageError(error.to_string()))?, all))
 }
 
 /// A pool of one, where a target is given.
-async fn fixed(target: Option<TargetSpec>) -> io::Result<Option<Pool>> {
+async fn one(target: Option<TargetSpec>) -> io::Result<Option<Pool>> {
     match target {
         Some(target) => Pool::new(&[target], Policy::default()).await.map(Some),
         None => Ok(None),
-    }
-}
-
-struct Router {
-    table: Table<Forward>,
-    unknown_name: Option<Forward>,
-    no_name: Option<Forward>,
-    not_tls: Option<Forward>,
-    limit: Duration,
-}
-
-impl Handler for Router {
-    async fn handle(&self, mut conn: Conn) -> End {
-        let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
-            Ok(greeting) => greeting.sound(),
-            Err(end) => return end,
-        };
-        let (name, rule, forward, refusal) = match greeting {
-            Greeting::Tls(hello) => {
-                conn.authority.clone_from(&hello.authority);
-                match &hello.name {
-                    Name::Absent => (None, "no name".to_owned(), self.no_name.as_ref(), Some(Alert::UnrecognizedName)),
-                    name => match name.dns().and_then(|name| self.table.find(name)) {
-                        Some((pattern, forward)) => (name.text(), pattern.to_string(), Some(forward), None),
-                        None => (name.text(), "unknown name".to_owned(), self.unknown_name.as_ref(), Some(Alert::UnrecognizedName)),
-                    },
-                }
-            }
-            Greeting::NotTls(protocol) => (None, format!("not TLS but {protocol}"), self.not_tls.as_ref(), None),
-            Greeting::Malformed(malformed) => {
-                peek::refuse(conn.stream, Alert::DecodeError).await;
-                return End::failed(By::Client, Phase::Hello, malformed);
-            }
-        };
-        let target =
-            forward.map(|forward| forward.pool.backends().iter().map(|backend| backend.label.as_ref()).collect::<Vec<_>>().join(","));
-        conn.events.emit(Event::Routed { id: conn.id, name: name.clone(), rule: rule.clone(), target });
-        if let Some(forward) = forward {
-            return forward.run(&mut conn).await;
-        }
-        match refusal {
-            Some(alert) => peek::refuse(conn.stream, alert).await,
-            None => peek::close(conn.stream).await,
-        }
-        let what = name.map_or(rule.clone(), |name| format!("{rule} {name}"));
-        End::failed(By::Rule, Phase::Hello, format!("no route: {what}"))
     }
 }

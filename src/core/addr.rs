@@ -89,7 +89,9 @@ pub struct AddrError {
 }
 
 impl AddrError {
-    pub(crate) fn new(text: &str, why: impl Into<String>) -> Self {
+    /// What is wrong with `text`, as the end of a sentence that begins with it.
+    #[must_use]
+    pub fn new(text: &str, why: impl Into<String>) -> Self {
         Self { text: text.to_owned(), why: why.into() }
     }
 }

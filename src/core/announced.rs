@@ -159,7 +159,10 @@ async fn header(conn: &mut Conn, limit: Duration) -> Result<Header, End> {
     const DURING: Phase = Phase::ProxyHeader;
     conn.progress.enter(DURING);
     let stream = &mut conn.stream;
-    let header = match first(stream, DURING, "PROXY header", limit, proxy_header::MOST, proxy_header::read).await? {
+    let header = match first(stream, DURING, "PROXY header", limit, proxy_header::MOST, proxy_header::read)
+        .await
+        .map_err(|unfinished| unfinished.end)?
+    {
         Some(Ok(header)) => header,
         Some(Err(malformed)) => return Err(End::failed(By::Client, DURING, malformed)),
         None => return Err(End::failed(By::Client, DURING, "a PROXY header that is too long")),

@@ -1,19 +1,22 @@
 //! ClientHellos in captured packets: from a pcap or pcapng file down to the first bytes of each direction of each TCP
 //! connection, and to the datagrams of each UDP flow. Values in, values out: it reads a [`std::io::Read`] and nothing else.
 //!
-//! What is held is bounded: 16,384 connections, 16,384 UDP flows, 84 KiB for each direction of a connection and 32 MiB for
-//! all of them, 4 MiB of IP fragments. What was seen first is given up first; the [`Summary`] says how much that was.
+//! What is held is bounded: 32,768 connections, of which 84 KiB for each direction and 32 MiB for all; 32,768 UDP flows, 32 MiB
+//! for all; 4 MiB of IP fragments. What was seen first is given up first; the [`Summary`] says how much that was.
 
+mod connections;
+mod datagrams;
 mod direction;
 mod file;
 mod finder;
-mod flows;
 mod fragments;
 mod layers;
 mod link;
 mod preface;
 mod reassembly;
+mod table;
 
+pub(crate) use datagrams::may_be_handshake;
 pub use file::CaptureError;
 pub(crate) use file::{is_capture, read};
 pub(crate) use finder::Finder;
@@ -21,7 +24,8 @@ pub use link::Link;
 pub use preface::{Before, Preface};
 
 use crate::hello::Greeting;
-use flows::Connections;
+use connections::Connections;
+use datagrams::Datagrams;
 use fragments::Fragments;
 use layers::{Content, Packet};
 use serde::Serialize;
@@ -36,7 +40,7 @@ pub struct Sighting {
     pub flow: Option<Flow>,
     /// The number of the last packet that it came in, from 1, as tshark numbers frames. None outside captures.
     pub packet: Option<u64>,
-    /// How many packets it came in; retransmissions are not counted. 0 outside captures.
+    /// How many packets it came in, of DTLS fragments; retransmissions are not counted. 0 outside captures.
     pub packets: usize,
     /// What the client said before, outermost first.
     pub before: Vec<Before>,
@@ -78,13 +82,13 @@ pub struct Summary {
     pub other_links: BTreeMap<String, u64>,
     /// TCP connections of which data was captured.
     pub streams: u64,
-    /// UDP flows with datagrams that look like QUIC or DTLS.
+    /// UDP flows that begin like QUIC or DTLS.
     pub datagram_flows: u64,
     /// Hellos that were read, second ones included.
     pub hellos: u64,
     /// Hellos that are malformed or not whole.
     pub malformed: u64,
-    /// TCP connections that are not TLS.
+    /// TCP connections that are not TLS; UDP flows in a version of QUIC that is not known.
     pub not_tls: u64,
     /// TCP connections that are TLS, and whose hello was not captured.
     pub without_hello: u64,
@@ -109,6 +113,7 @@ pub type Each<'a> = &'a mut dyn FnMut(Sighting) -> ControlFlow<()>;
 pub struct Capture {
     fragments: Fragments,
     connections: Connections,
+    datagrams: Datagrams,
     summary: Summary,
 }
 
@@ -117,13 +122,13 @@ impl Capture {
     pub fn packet(&mut self, time: Option<SystemTime>, link: Link, bytes: &[u8], each: Each<'_>) -> ControlFlow<()> {
         self.summary.packets += 1;
         let stamp = Stamp { packet: self.summary.packets, time };
-        let Self { fragments, connections, summary } = self;
+        let Self { fragments, connections, datagrams, summary } = self;
         let (mut flow, mut seen) = (ControlFlow::Continue(()), false);
         layers::decode(link, bytes, fragments, &mut |packet: Packet<'_>| {
             seen = true;
             flow = match packet.content {
                 Content::Tcp(segment) => connections.take(packet.source, packet.destination, &segment, stamp, summary, each),
-                Content::Udp(_) => ControlFlow::Continue(()),
+                Content::Udp(datagram) => datagrams.take(packet.source, packet.destination, datagram, stamp, summary, each),
             };
         });
         self.summary.other_packets += u64::from(!seen);
@@ -139,7 +144,7 @@ impl Capture {
     /// There are no more packets: what is not whole now never will be.
     pub fn end(mut self, each: Each<'_>) -> Summary {
         // Whoever breaks here has nothing left to stop.
-        let _ = self.connections.end(&mut self.summary, each);
+        let _ = self.connections.end(&mut self.summary, each).is_continue() && self.datagrams.end(&mut self.summary, each).is_continue();
         self.summary
     }
 }

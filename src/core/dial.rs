@@ -1,8 +1,10 @@
 //! Resolving and connecting, under one deadline.
 
 mod connect;
+mod reach;
 
 pub use connect::Options;
+pub use reach::{Reach, Unreachable};
 
 use crate::{
     addr::{Endpoint, Host, HostPort, Target},
@@ -77,6 +79,12 @@ impl DialError {
     #[must_use]
     pub fn is_local(&self) -> bool {
         !self.timed_out && is_local(&self.error)
+    }
+
+    /// Whether it was not even asked, because clients may not reach it.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.error.get_ref(), Some(why) if why.is::<Unreachable>())
     }
 
     /// Whether no other target could be connected to either: this process or machine is short of what that takes.
@@ -206,11 +214,13 @@ async fn connect_host(
     first: &[u8],
     deadline: Option<Instant>,
 ) -> io::Result<(TcpStream, SocketAddr, usize)> {
-    if let Host::Ip(ip) = to.host {
-        let addr = SocketAddr::new(ip, to.port);
+    if let (Host::Ip(ip), None) = (&to.host, options.reach) {
+        let addr = SocketAddr::new(*ip, to.port);
         return options.connect(addr, first, deadline).await.map(|(tcp, sent)| (tcp, addr, sent));
     }
-    let mut left = interleaved(resolve(to).await?).into_iter();
+    let found = resolve(to).await?;
+    let found = if let Some(reach) = options.reach { reach.among(found)? } else { found };
+    let mut left = interleaved(found).into_iter();
     let mut attempts = JoinSet::new();
     let mut last = None;
     loop {

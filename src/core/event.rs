@@ -11,6 +11,7 @@ use crate::{
     capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
+    route::Routed,
 };
 use serde::Serialize;
 use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
@@ -30,8 +31,8 @@ pub enum Event {
     Opened { id: ConnId, peer: Endpoint },
     /// A PROXY header was read: the proxy in front says who the client is.
     Announced(Box<Told>),
-    /// The start of a connection was read and a rule was chosen for it. `target` is absent where it is refused.
-    Routed { id: ConnId, name: Option<String>, rule: String, target: Option<String> },
+    /// The start of a connection was read and a rule was chosen for it, or none.
+    Routed(Box<Routed>),
     /// A TLS handshake with the client is complete.
     Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
     /// What a client speaks, by its first bytes.

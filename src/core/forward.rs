@@ -1,17 +1,19 @@
 //! The way of a connection from here to a target: pick, dial, relay.
 
 use crate::{
-    addr::Endpoint,
-    dial::{DialError, Dialed, Dialer, Preamble},
+    addr::{Endpoint, Target},
+    dial::{self, DialError, Dialed, Dialer, Preamble},
     event::{By, ConnId, End, Event, Phase, io_words},
     pool::{Lease, Pool},
     proxy_header::{self, Announcement, Ends, Ssl, Tlvs, Version},
     relay::{self, Between, relay},
     server::Conn,
+    starttls::Starttls,
     stream::{Stream, TlsSession},
 };
 use std::{
     hash::{BuildHasher, RandomState},
+    io,
     sync::LazyLock,
 };
 
@@ -31,6 +33,11 @@ pub struct Forward {
 impl Forward {
     /// Connects to the first target that takes the connection, and relays. Where none does, the client is reset.
     pub async fn run(&self, conn: &mut Conn) -> End {
+        self.run_after(conn, None).await
+    }
+
+    /// The same for a client that was answered in this protocol before its ClientHello: so is the target asked.
+    pub async fn run_after(&self, conn: &mut Conn, starttls: Option<Starttls>) -> End {
         self.dialer.options.keep_alive(&conn.stream);
         // Nothing is waited for: what is there already goes out with the dial. What is disturbed or watched does not.
         if self.relay.is_plain()
@@ -39,7 +46,7 @@ impl Forward {
             return End::io(By::Client, Phase::Accept, &error);
         }
         // Boxed, so that its room is given back before the relay begins, which may be long.
-        let (_lease, mut target, treatment) = match Box::pin(self.dial(conn)).await {
+        let (_lease, mut target, treatment) = match Box::pin(self.dial(conn, starttls)).await {
             Ok((lease, target, addr)) => {
                 let between = Between { id: conn.id, peer: &conn.peer, client: conn.client(), target: &addr };
                 (lease, target, self.relay.treatment(between, &conn.events))
@@ -50,14 +57,14 @@ impl Forward {
         relay(&mut conn.stream, &mut target, &self.relay.timeouts, treatment, &conn.progress).await
     }
 
-    async fn dial(&self, conn: &mut Conn) -> Result<(Lease, Stream, Endpoint), End> {
+    async fn dial(&self, conn: &mut Conn, starttls: Option<Starttls>) -> Result<(Lease, Stream, Endpoint), End> {
         conn.progress.enter(Phase::Dial);
         let header = self.announce.map(|version| header(version, conn)).transpose()?;
         let preamble = header.as_deref().map_or(Preamble::None, Preamble::Client);
         let mut leases = self.pool.pick().peekable();
         while let Some(lease) = leases.next() {
-            let first = if self.relay.is_plain() { conn.stream.head() } else { &[] };
-            match self.dialer.dial(&lease.target, preamble, first).await {
+            let first = if self.relay.is_plain() && starttls.is_none() { conn.stream.head() } else { &[] };
+            match self.reach(&lease.target, preamble, first, starttls).await {
                 Ok(Dialed { stream, addr, elapsed, sent }) => {
                     conn.progress.set_target(lease.label.clone());
                     conn.stream.skip_head(sent);
@@ -77,6 +84,24 @@ impl Forward {
             }
         }
         Err(End::failed(By::Rule, Phase::Dial, "no target"))
+    }
+
+    /// Connects, and asks for TLS where that begins within another protocol. Whoever cannot has not taken the connection.
+    async fn reach(&self, target: &Target, preamble: Preamble<'_>, first: &[u8], starttls: Option<Starttls>) -> Result<Dialed, DialError> {
+        let mut dialed = self.dialer.dial(target, preamble, first).await?;
+        if let Some(starttls) = starttls {
+            let left = self.dialer.connect_timeout.saturating_sub(dialed.elapsed);
+            let asked = dial::within(left, target, starttls.with_target(&mut dialed.stream)).await;
+            if let Err(error) = asked {
+                if !error.timed_out {
+                    return Err(error);
+                }
+                // The time was for all of it.
+                let why = format!("no TLS in {:?}", self.dialer.connect_timeout);
+                return Err(DialError { error: io::Error::new(io::ErrorKind::TimedOut, why), ..error });
+            }
+        }
+        Ok(dialed)
     }
 }
 
@@ -133,6 +158,7 @@ fn openssl_name(cipher: &str) -> String {
 pub(crate) fn dial_end(label: &str, error: &DialError) -> End {
     let by = match error {
         DialError { timed_out: true, .. } => By::Timeout,
+        error if error.is_forbidden() => By::Rule,
         error if error.is_local() => By::Local,
         _ => By::Target,
     };

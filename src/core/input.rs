@@ -4,7 +4,7 @@ mod text;
 
 use crate::{
     capture::{self, CaptureError, Each, Finder, Sighting, Summary},
-    hello::{self, Framing, Greeting, Protocol},
+    hello::{self, Datagrams, Framing, Greeting, Protocol},
 };
 use std::{
     io::{self, Read},
@@ -87,7 +87,13 @@ fn wire(bytes: &[u8], each: Each<'_>) -> Option<Summary> {
         each(Sighting { time: None, flow: None, packet: None, packets: 0, before, second, greeting })
     };
     // Whoever breaks wants no more of it.
-    let _ = if is_message(bytes) { messages(bytes, &mut tell) } else { stream(bytes, &mut tell) };
+    let _ = if is_message(bytes) {
+        messages(bytes, &mut tell)
+    } else if capture::may_be_handshake(bytes) && is_datagram(bytes) {
+        datagram(bytes, &mut tell)
+    } else {
+        stream(bytes, &mut tell)
+    };
     (summary != Summary::default()).then_some(summary)
 }
 
@@ -113,6 +119,23 @@ fn messages(mut bytes: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
         bytes = rest;
     }
     ControlFlow::Continue(())
+}
+
+/// Whether it is QUIC or DTLS, and not an older format that begins with the same bits.
+fn is_datagram(bytes: &[u8]) -> bool {
+    !Datagrams::default().take(bytes).iter().any(|greeting| matches!(greeting, Greeting::NotTls(_)))
+}
+
+/// What one datagram holds: packets of QUIC or records of DTLS.
+fn datagram(bytes: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
+    let mut datagrams = Datagrams::default();
+    for greeting in datagrams.take(bytes) {
+        tell(greeting, Vec::new(), false)?;
+    }
+    match datagrams.unfinished() {
+        Some(malformed) => tell(Greeting::Malformed(malformed), Vec::new(), false),
+        None => ControlFlow::Continue(()),
+    }
 }
 
 /// What a client has sent, and perhaps others after it.

@@ -30,8 +30,28 @@ pub enum Alert {
 pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
     progress.enter(Phase::Hello);
     let mut reader = Reader::new();
-    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await?;
+    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
+    let greeting = greeting.map_err(|unfinished| unfinished.end)?;
     Ok(greeting.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
+}
+
+/// How a wait for first bytes came to nothing. What was read until then is kept.
+pub(crate) struct Unfinished {
+    /// What stopped it.
+    pub(crate) cause: Cause,
+    /// How the connection ends, unless somebody takes it as it is.
+    pub(crate) end: End,
+}
+
+/// What stopped a wait for first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The client ended: it can still be answered.
+    Ended,
+    /// The client is gone.
+    Failed,
+    /// The time was over.
+    Late,
 }
 
 /// Reads `what` until `parse` comes to a verdict, for at most `limit` in all; `None` where `most` bytes were not enough.
@@ -45,18 +65,19 @@ pub(crate) async fn first<T>(
     limit: Duration,
     most: usize,
     parse: impl FnMut(&[u8]) -> Option<T>,
-) -> Result<Option<T>, End> {
+) -> Result<Option<T>, Unfinished> {
     let probed = timeout(limit, stream.probe(most, parse)).await;
     let bytes = stream.head().len();
-    Err(match probed {
+    let (cause, end) = match probed {
         Ok(Ok(Probed::Match(verdict))) => return Ok(Some(verdict)),
         Ok(Ok(Probed::Full)) => return Ok(None),
-        Ok(Ok(Probed::Eof)) if bytes == 0 => End::failed(By::Client, during, format!("ended without a {what}")),
-        Ok(Ok(Probed::Eof)) => End::failed(By::Client, during, format!("ended after {bytes} bytes of a {what}")),
-        Ok(Err(error)) => End::io(By::Client, during, &error),
-        Err(_) if bytes == 0 => End::timeout(during, limit),
-        Err(_) => End::failed(By::Timeout, during, format!("only {bytes} bytes of a {what} in {limit:?}")),
-    })
+        Ok(Ok(Probed::Eof)) if bytes == 0 => (Cause::Ended, End::failed(By::Client, during, format!("ended without a {what}"))),
+        Ok(Ok(Probed::Eof)) => (Cause::Ended, End::failed(By::Client, during, format!("ended after {bytes} bytes of a {what}"))),
+        Ok(Err(error)) => (Cause::Failed, End::io(By::Client, during, &error)),
+        Err(_) if bytes == 0 => (Cause::Late, End::timeout(during, limit)),
+        Err(_) => (Cause::Late, End::failed(By::Timeout, during, format!("only {bytes} bytes of a {what} in {limit:?}"))),
+    };
+    Err(Unfinished { cause, end })
 }
 
 /// Sends a fatal alert and closes so that it can be read.

@@ -1,106 +1,95 @@
-//! From a server name to where it is served.
+//! From the name that a client asks for to where it is served.
 
-use crate::{
-    addr::{AddrError, TargetSpec},
-    name::ServerName,
-};
-use std::{collections::HashMap, fmt, str::FromStr};
+mod coalescing;
+mod decision;
+mod pattern;
+mod table;
 
-/// The name of a rule: exact, or `*.parent` for every name that has one label more than `parent`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Pattern {
-    /// This name.
-    Exact(ServerName),
-    /// This name with exactly one label before it.
-    Wildcard(ServerName),
-}
+pub use coalescing::{Coalescing, coalescing};
+pub use decision::{Also, Outcome, Routed, write_why};
+pub use pattern::{Alpn, Matcher, Pattern, Scheme};
+pub use table::{Asked, Candidate, DuplicateRule, Found, Table, Unfit};
 
-/// A rule as written: `NAME=TARGET[,TARGET...]`.
+use crate::addr::{AddrError, TargetSpec};
+use std::{fmt, num::NonZeroU16, str::FromStr};
+
+/// A rule as written: `[SCHEME://]NAME[/ALPN]=TARGET[,TARGET...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Which names.
-    pub pattern: Pattern,
+    /// Which clients.
+    pub matcher: Matcher,
     /// Where to.
-    pub targets: Vec<TargetSpec>,
+    pub to: Destination,
 }
 
-/// Rules by name. The order in which they were given never matters: an exact name wins over a wildcard.
-#[derive(Clone, Debug)]
-pub struct Table<T> {
-    rules: HashMap<Pattern, T>,
-}
-
-impl<T> Table<T> {
-    /// A table of rules.
-    ///
-    /// # Errors
-    /// Two rules for the same name.
-    pub fn new(rules: impl IntoIterator<Item = (Pattern, T)>) -> Result<Self, DuplicateRule> {
-        let mut table = HashMap::new();
-        for (pattern, to) in rules {
-            if table.contains_key(&pattern) {
-                return Err(DuplicateRule(pattern));
-            }
-            table.insert(pattern, to);
-        }
-        Ok(Self { rules: table })
-    }
-
-    /// The rule for a name.
-    #[must_use]
-    pub fn find(&self, name: &ServerName) -> Option<(&Pattern, &T)> {
-        let wildcard = || Some(Pattern::Wildcard(name.parent()?.parse().ok()?));
-        self.rules.get_key_value(&Pattern::Exact(name.clone())).or_else(|| self.rules.get_key_value(&wildcard()?))
-    }
-
-    /// The same rules, with something else that they lead to.
-    #[must_use]
-    pub fn map<U>(self, to: impl Fn(T) -> U) -> Table<U> {
-        Table { rules: self.rules.into_iter().map(|(pattern, old)| (pattern, to(old))).collect() }
-    }
-}
-
-/// Two rules name the same thing, so that one of them would never be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("two rules are given for {0}")]
-pub struct DuplicateRule(Pattern);
-
-impl FromStr for Pattern {
-    type Err = AddrError;
-
-    fn from_str(text: &str) -> Result<Self, AddrError> {
-        match text.strip_prefix("*.") {
-            Some(parent) => parent.parse().map(Self::Wildcard),
-            None => text.parse().map(Self::Exact),
-        }
-    }
+/// Where a rule leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To one of these targets; there is at least one.
+    Targets(Vec<TargetSpec>),
+    /// To the name that the client asks for, on this port.
+    Passthrough(NonZeroU16),
 }
 
 impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let (name, targets) = text.split_once('=').ok_or_else(|| RuleError::NoTarget(text.to_owned()))?;
-        Ok(Self { pattern: name.parse()?, targets: TargetSpec::list(targets)? })
+        let (matcher, to) = text.split_once('=').ok_or_else(|| RuleError::NoTarget(text.to_owned()))?;
+        Ok(Self { matcher: matcher.parse()?, to: to.parse()? })
     }
 }
 
+impl FromStr for Destination {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<Self, AddrError> {
+        if !text.split(',').any(is_passthrough) {
+            return TargetSpec::list(text).map(Self::Targets);
+        }
+        let port = text.strip_prefix("passthrough:").filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        let port = port.and_then(|port| port.parse().ok()).map(Self::Passthrough);
+        port.ok_or_else(|| AddrError::new(text, "needs a port and nothing beside it; write passthrough:443"))
+    }
+}
+
+/// Whether a target stands for the name that is asked for.
+fn is_passthrough(target: &str) -> bool {
+    target == "passthrough" || target.starts_with("passthrough:")
+}
+
+/// Parses a target for clients of whom no rule knows.
+///
+/// # Errors
+/// It is none, or leads to a name, which no rule has approved.
+pub fn fixed_target(text: &str) -> Result<TargetSpec, AddrError> {
+    if is_passthrough(text) {
+        return Err(AddrError::new(text, "is for rules, which say whose names are dialed; write '**=passthrough:443' for every name"));
+    }
+    text.parse()
+}
+
 /// A text that is no rule.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// There is no `=`.
-    #[error("{0:?} is not a rule; write NAME=TARGET[,TARGET...]")]
+    #[error("{0:?} is not a rule; write NAME=TARGET[,TARGET...], as in www.a.test=127.0.0.1:9443")]
     NoTarget(String),
-    /// The name or a target is wrong.
+    /// The name, the protocol or a target is wrong.
     #[error(transparent)]
     Addr(#[from] AddrError),
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(name) => name.fmt(f),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+            Self::Passthrough(port) => write!(f, "passthrough:{port}"),
+            Self::Targets(targets) => {
+                for (at, spec) in targets.iter().enumerate() {
+                    write!(f, "{}{}", if at > 0 { "," } else { "" }, spec.target)?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -109,46 +98,46 @@ impl fmt::Display for Pattern {
 mod tests {
     use super::*;
 
-    fn table(names: &[&str]) -> Table<usize> {
-        Table::new(names.iter().enumerate().map(|(i, name)| (name.parse().unwrap(), i))).unwrap()
-    }
-
-    fn find(table: &Table<usize>, name: &str) -> Option<usize> {
-        table.find(&name.parse().unwrap()).map(|(_, to)| *to)
-    }
-
-    #[test]
-    fn exact_wins_over_wildcard_in_either_order() {
-        for names in [["a.b.test", "*.b.test"], ["*.b.test", "a.b.test"]] {
-            let table = table(&names);
-            let exact = names.iter().position(|name| *name == "a.b.test");
-            let wildcard = names.iter().position(|name| *name == "*.b.test");
-            assert_eq!(find(&table, "A.b.Test."), exact);
-            assert_eq!(find(&table, "x.b.test"), wildcard);
-        }
-    }
-
-    #[test]
-    fn a_wildcard_stands_for_one_label_and_nothing_matches_by_accident() {
-        let table = table(&["*.b.test", "good.test"]);
-        for name in ["b.test", "x.y.b.test", "good.test.evil", "xgood.test", "test"] {
-            assert_eq!(find(&table, name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_same_name_twice_is_an_error() {
-        let twice = ["a.test", "A.test."].map(|name| (name.parse().unwrap(), ()));
-        assert_eq!(Table::new(twice).unwrap_err().to_string(), "two rules are given for a.test");
-    }
-
     #[test]
     fn a_rule_may_have_several_targets() {
         let rule: Rule = "*.b.test=127.0.0.1:1,9444,weight=2".parse().unwrap();
-        assert_eq!(rule.pattern.to_string(), "*.b.test");
-        assert_eq!(rule.targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1, 2]);
-        for wrong in ["a.test", "=1", "a..test=1", "*=1", "a.*.test=1", "a.test="] {
-            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+        assert_eq!(rule.matcher.to_string(), "*.b.test");
+        let Destination::Targets(targets) = &rule.to else { panic!("{rule:?}") };
+        assert_eq!(targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(rule.to.to_string(), "127.0.0.1:1,127.0.0.1:9444");
+    }
+
+    #[test]
+    fn a_rule_may_lead_to_the_name_itself() {
+        let rule: Rule = "**.test=passthrough:443".parse().unwrap();
+        assert_eq!(rule.to, Destination::Passthrough(NonZeroU16::new(443).unwrap()));
+        for wrong in ["a.test=passthrough", "a.test=passthrough:0", "a.test=h:1,passthrough:443", "a.test=passthrough:+1"] {
+            let error = wrong.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains("write passthrough:443"), "{error}");
+        }
+        assert!(matches!("passthrough.test:1,h:2".parse(), Ok(Destination::Targets(targets)) if targets.len() == 2));
+        assert!(fixed_target("passthrough:443").is_err() && fixed_target("h:443").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_said() {
+        for (wrong, why) in [
+            ("a.test", "is not a rule; write NAME=TARGET"),
+            ("=1", "is not a DNS name"),
+            ("a..test=1", "is not a DNS name"),
+            ("*=1", "write **"),
+            ("a.*.test=1", "first label"),
+            ("w*.test=1", "first label"),
+            ("127.0.0.1=1", "is an IP address"),
+            ("a.test:443=1", "has a port"),
+            ("https://a.test=1", "write tls://"),
+            ("ftp://a.test=1", "write tls://"),
+            ("http://a.test/h2=1", "no ALPN in HTTP"),
+            ("a.test/=1", "names no protocol"),
+            ("a.test=", "is not a target"),
+        ] {
+            let error = wrong.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains(why), "{wrong}: {error}");
         }
     }
 }

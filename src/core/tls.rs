@@ -1,6 +1,6 @@
 //! Certificates, keys, and the two ends of TLS.
 
-use crate::{addr::Host, route::Pattern, stream::Stream};
+use crate::{addr::Host, name, stream::Stream};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -94,7 +94,8 @@ impl Identity {
 fn mint(names: &[String]) -> Result<Minted, Box<dyn std::error::Error>> {
     // rcgen takes any ASCII for a DNS name, and no client would ever ask for it.
     for name in names.iter().filter(|name| name.parse::<IpAddr>().is_err()) {
-        name.parse::<Pattern>()?;
+        // A wildcard stands for one label (RFC 9525 section 6.3).
+        name.strip_prefix("*.").unwrap_or(name).parse::<name::ServerName>()?;
     }
     // Clocks differ: a certificate from an hour ago is valid on a machine that is a little behind.
     let now = SystemTime::now();

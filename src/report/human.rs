@@ -32,7 +32,7 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
         event,
         Event::Opened { .. }
             | Event::Announced(_)
-            | Event::Routed { .. }
+            | Event::Routed(_)
             | Event::Handshake { .. }
             | Event::Dialed { .. }
             | Event::Builtin { .. }
@@ -97,10 +97,7 @@ fn line(event: &Event) -> Line {
         Event::Certificate { names, ca, .. } => format!("made a certificate for {}; its CA is in {ca}", names.join(", ")),
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
         Event::Announced(told) => announced(told),
-        Event::Routed { id, name, rule, target } => {
-            let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
-            format!("{id} {name}: rule {rule} -> {}", target.as_deref().unwrap_or("refused"))
-        }
+        Event::Routed(routed) => format!("{} {routed}", routed.id),
         Event::Handshake { id, name, version, cipher, resumed } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
             format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
@@ -189,8 +186,10 @@ fn recognised(what: &Recognised) -> String {
 /// What there was, then what was found in it.
 fn capture(file: &str, summary: &Summary) -> String {
     let Summary { packets, streams, datagram_flows, hellos, .. } = summary;
-    let mut text =
-        format!("{file}: {packets} packets, {streams} TCP connections, {datagram_flows} UDP flows of QUIC or DTLS: {hellos} hellos");
+    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (packets, streams) = (counted(*packets, "packet"), counted(*streams, "TCP connection"));
+    let (flows, hellos) = (counted(*datagram_flows, "UDP flow"), counted(*hellos, "hello"));
+    let mut text = format!("{file}: {packets}, {streams}, {flows} of QUIC or DTLS: {hellos}");
     let undecoded: Vec<_> = summary.other_links.iter().map(|(link, packets)| format!("{packets} packets of {link} not decoded")).collect();
     for (count, what) in [
         (summary.malformed, "malformed or not whole"),

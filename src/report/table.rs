@@ -21,6 +21,11 @@ pub fn wide_table(look: Look, header: &[&str]) -> Table {
     table
 }
 
+/// How many columns the terminal on stdout has, where it is one.
+pub fn width(look: Look) -> Option<usize> {
+    Table::new().width().filter(|_| look.terminal).map(usize::from)
+}
+
 /// The table's text, without blanks at the ends of its lines.
 pub fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()

@@ -1,5 +1,6 @@
 //! `tapline sni-peek`: the first words of each client.
 
+mod datagrams;
 mod files;
 mod forms;
 mod then;

@@ -1,6 +1,12 @@
 //! `tapline sni-route`: which name leads where, and that nothing else does.
 
+mod choosing;
+mod http;
+mod matrix;
+mod offline;
+mod passthrough;
 mod refusing;
+mod starttls;
 
 use crate::{
     support::*,

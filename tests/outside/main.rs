@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
+mod captures;
 mod curl;
 mod datagrams;
+mod hellos;
 mod listen;
 mod openssl;
 mod proxy_header;
 mod readme;
 mod relay;
 mod servers;
+mod starttls;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod tshark;

@@ -5,9 +5,17 @@ use std::fmt::Write;
 use tapline::hello::{Node, Value};
 
 /// The fields of a structure as an object. The lengths of its vectors are left out: what they count is there.
-pub struct Fields<'a>(pub &'a [Node]);
+pub struct Decoded(pub Vec<Node>);
+
+struct Fields<'a>(&'a [Node]);
 
 struct Field<'a>(&'a Value);
+
+impl Serialize for Decoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Fields(&self.0).serialize(serializer)
+    }
+}
 
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,13 +84,25 @@ fn word(node: &Node) -> String {
         Value::Number { meaning: Some(meaning), .. } => meaning.clone().into_owned(),
         Value::Number { value, .. } if node.length == 2 => format!("0x{value:04x}"),
         Value::Number { value, .. } => value.to_string(),
+        Value::Text(bytes) | Value::Opaque(bytes) if bytes.is_empty() => "-".into(),
         Value::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::Opaque(bytes) if bytes.len() <= 4 => format!("0x{}", hex(bytes)),
-        Value::Opaque(bytes) => format!("({} bytes)", bytes.len()),
-        Value::List(items) => told(items).map(word).collect::<Vec<_>>().join(", "),
-        Value::Struct(fields) => words(fields),
+        Value::Opaque(opaque) => format!("({})", bytes(opaque.len())),
+        Value::List(items) if items.is_empty() => "-".into(),
+        // What nobody can read is counted.
+        Value::List(items) if told(items).all(|item| matches!(item.value, Value::Opaque(_))) => format!("{} items", told(items).count()),
+        Value::List(items) => told(items)
+            .map(|item| if let Value::Struct(fields) = &item.value { words(fields) } else { word(item) })
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Struct(fields) => format!("({})", words(fields)),
         Value::Malformed { what, .. } => format!("MALFORMED: {what}"),
     }
+}
+
+/// So many bytes, in words.
+pub fn bytes(count: usize) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }
 
 /// The items of the first list among these nodes and what is in them.

@@ -1,9 +1,9 @@
 //! `--detail`: the facts of a hello and its extensions in two tables.
 
 use super::{
-    decoded,
+    decoded::{self, bytes},
     facts::{Code, Facts},
-    seen::Origin,
+    origin::Origin,
 };
 use crate::report::{self, Look, safe};
 use comfy_table::{Cell, Table};
@@ -22,9 +22,9 @@ fn rows(facts: &Facts, origin: &Origin) -> Vec<(&'static str, String)> {
     let endpoint = |endpoint: &Option<tapline::addr::Endpoint>| endpoint.as_ref().map(ToString::to_string);
     let joined = |all: &[String]| all.join(", ");
     let names = |codes: &[Code]| codes.iter().map(Code::text).collect::<Vec<Cow<'_, str>>>().join(", ");
-    let shares = facts.key_shares.iter().map(|share| format!("{} ({} bytes)", share.group.text(), share.length)).collect::<Vec<_>>();
+    let shares = facts.key_shares.iter().map(|share| format!("{} ({})", share.group.text(), bytes(share.length))).collect::<Vec<_>>();
     let came = match (facts.framing, &facts.framing_version) {
-        ("records", version) => format!("{} bytes in {} records of {}", facts.size, facts.records, version.as_deref().unwrap_or("-")),
+        ("records", version) => format!("{}, records: {} of {}", bytes(facts.size), facts.records, version.as_deref().unwrap_or("-")),
         ("bare", _) => format!("{} bytes of handshake message", facts.size),
         (framing, version) => format!("{} bytes, {} {}", facts.size, framing.to_uppercase(), version.as_deref().unwrap_or_default()),
     };
@@ -65,7 +65,7 @@ fn extensions(facts: &Facts, look: Look) -> Table {
     for extension in &facts.extension_list {
         let Code { code, .. } = extension.code;
         let name = extension.code.name.clone().unwrap_or_else(|| "?".into());
-        let says = decoded::words(&extension.decoded);
+        let says = decoded::words(&extension.decoded.0);
         table.add_row([format!("0x{code:04x}"), safe(&name), extension.length.to_string(), safe(&says)].map(Cell::new));
     }
     table

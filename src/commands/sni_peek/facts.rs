@@ -1,6 +1,6 @@
 //! What a hello says, in the form in which it is shown: each fact once, whatever shows it.
 
-use super::decoded::{self, Fields, hex};
+use super::decoded::{self, Decoded, hex};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use tapline::hello::{self, ClientHello, Framing, Ja3, Ja4, Malformed, Node, Value, names};
@@ -28,8 +28,7 @@ pub struct Extension {
     pub code: Code,
     pub length: usize,
     pub grease: bool,
-    #[serde(serialize_with = "fields")]
-    pub decoded: Vec<Node>,
+    pub decoded: Decoded,
 }
 
 /// Everything about a hello but how it was met.
@@ -58,8 +57,7 @@ pub struct Facts {
     /// The names of its groups that resist quantum computers.
     pub pq: Vec<Cow<'static, str>>,
     /// The encrypted_client_hello extension. Whether it is GREASE or real nobody can tell but the server that has the key.
-    #[serde(serialize_with = "maybe_fields")]
-    pub ech: Option<Vec<Node>>,
+    pub ech: Option<Decoded>,
     pub grease: bool,
     #[serde(serialize_with = "faults")]
     pub faults: Vec<Malformed>,
@@ -82,7 +80,8 @@ impl Facts {
         let cipher_suites: Vec<_> = hello.cipher_suites.iter().map(|code| Code::new(*code, names::cipher_suite)).collect();
         let compression = hello.compression_methods().iter();
         let extension_list = extensions(hello);
-        let find = |code| extension_list.iter().find(|extension| extension.code.code == code).map(|extension| extension.decoded.as_slice());
+        let find =
+            |code| extension_list.iter().find(|extension| extension.code.code == code).map(|extension| extension.decoded.0.as_slice());
         let codes = |extension| decoded::items(find(extension).unwrap_or_default()).iter().filter_map(code).collect::<Vec<_>>();
         let groups = codes(SUPPORTED_GROUPS);
         let (ja3, Ja3 { hash: ja3n, .. }) = (hello::ja3(hello), hello::ja3n(hello));
@@ -91,7 +90,7 @@ impl Facts {
         Self {
             sni: hello.name.text(),
             alpn: hello.alpn_text(),
-            versions: hello.version_text(),
+            versions: hello.versions.iter().map(|number| version(*number)).collect(),
             ciphers: hello.ciphers(),
             extensions: hello.extensions.len(),
             size: hello.size(),
@@ -107,7 +106,7 @@ impl Facts {
             key_shares: decoded::items(find(KEY_SHARE).unwrap_or_default()).iter().filter_map(key_share).collect(),
             signature_algorithms: codes(SIGNATURE_ALGORITHMS),
             pq: groups.iter().filter(|group| is_post_quantum(group.code)).map(Code::text).collect(),
-            ech: find(ENCRYPTED_CLIENT_HELLO).map(<[Node]>::to_vec),
+            ech: find(ENCRYPTED_CLIENT_HELLO).map(|nodes| Decoded(nodes.to_vec())),
             faults: hello.faults.clone(),
             ja3: ja3.hash,
             ja3_text: ja3.text,
@@ -164,7 +163,7 @@ fn extensions(hello: &ClientHello) -> Vec<Extension> {
     let extension = |(extension, node): (&hello::Extension, &Node)| {
         let code = Code::new(extension.code, names::extension);
         let data = node.children().iter().find(|node| node.name == "extension_data");
-        let decoded = data.map_or(&[][..], Node::children).to_vec();
+        let decoded = Decoded(data.map_or(&[][..], Node::children).to_vec());
         Extension { grease: code.is_grease(), code, length: extension.length, decoded }
     };
     hello.extensions.iter().zip(nodes).map(extension).collect()
@@ -182,14 +181,6 @@ fn code(node: &Node) -> Option<Code> {
 fn key_share(node: &Node) -> Option<KeyShare> {
     let key = node.children().iter().find_map(|node| if let Value::Opaque(key) = &node.value { Some(key.len()) } else { None });
     Some(KeyShare { group: code(node)?, length: key? })
-}
-
-fn fields<S: Serializer>(nodes: &[Node], serializer: S) -> Result<S::Ok, S::Error> {
-    Fields(nodes).serialize(serializer)
-}
-
-fn maybe_fields<S: Serializer>(nodes: &Option<Vec<Node>>, serializer: S) -> Result<S::Ok, S::Error> {
-    nodes.as_deref().map(Fields).serialize(serializer)
 }
 
 fn faults<S: Serializer>(all: &[Malformed], serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,7 +2,7 @@
 
 use super::{
     facts::{Code, Facts},
-    seen::Origin,
+    origin::Origin,
 };
 use crate::report::safe;
 use clap::ValueEnum;

@@ -1,8 +1,9 @@
 //! Hellos in files and on stdin: captures, and hellos by themselves.
 
 use super::{
+    origin::Origin,
     output::Output,
-    seen::{Origin, Said, Seen},
+    seen::{Said, Seen},
     source::File,
 };
 use crate::serve::{Session, exit};

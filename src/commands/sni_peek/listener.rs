@@ -1,9 +1,6 @@
 //! The clients of `sni-peek`: the first words of each are shown, and then it is refused or goes on to a target.
 
-use super::{
-    output::Output,
-    seen::{Origin, Seen},
-};
+use super::{origin::Origin, output::Output, seen::Seen};
 use std::time::Duration;
 use tapline::{
     event::{By, End, Phase},
@@ -51,7 +48,7 @@ impl Handler for Shown {
 }
 
 /// How a connection ends that goes no further, and by which alert, where the client speaks TLS.
-fn verdict(greeting: &Greeting) -> (End, Option<Alert>) {
+pub fn verdict(greeting: &Greeting) -> (End, Option<Alert>) {
     let bad = |malformed: &Malformed| (End::failed(By::Client, Phase::Hello, malformed), Some(Alert::DecodeError));
     match greeting {
         Greeting::Tls(hello) => match hello.faults.first() {

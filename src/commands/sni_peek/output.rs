@@ -53,8 +53,13 @@ impl Output {
             Said::Hello { facts, .. } if self.form.detail => detail(facts, &seen.origin, look),
             Said::Hello { hello, .. } if self.form.anatomy => format!("{}\n{}\n", seen.line(), walk(hello, look)),
             Said::Hello { facts, .. } if !self.form.fields.is_empty() => row(&self.form.fields, facts, &seen.origin) + "\n",
-            // Who counts on columns gets nothing else; on stderr it is told all the same.
-            _ if !self.form.fields.is_empty() => return Ok(()),
+            // Who counts on columns gets nothing else. Of a connection, the end tells it; of a file, nothing else would.
+            _ if !self.form.fields.is_empty() => {
+                if seen.origin.file.is_some() {
+                    self.reporter.note(seen.line());
+                }
+                return Ok(());
+            }
             _ => return self.reporter.result(seen).await,
         };
         self.reporter.to_stdout(text.into_bytes()).await

@@ -1,42 +1,9 @@
 //! What was seen, as a result: a line for people, or JSON.
 
-use super::facts::Facts;
+use super::{facts::Facts, origin::Origin};
 use crate::report::{Show, safe};
-use jiff::Zoned;
-use serde::{Serialize, Serializer};
-use std::net::SocketAddr;
-use tapline::{
-    addr::Endpoint,
-    capture::{Before, Flow, Sighting, Transport},
-    event::ConnId,
-    hello::{ClientHello, Greeting, Malformed, Protocol},
-    server::Conn,
-};
-
-/// Where and when a hello was seen.
-#[derive(Serialize)]
-pub struct Origin {
-    pub id: Option<ConnId>,
-    pub peer: Option<Endpoint>,
-    pub client: Option<Endpoint>,
-    pub source: Option<Endpoint>,
-    pub destination: Option<Endpoint>,
-    pub transport: Option<&'static str>,
-    pub time: Option<String>,
-    pub file: Option<String>,
-    /// The number of the packet of a capture that completed it.
-    pub packet: Option<u64>,
-    /// How many packets it came in.
-    pub packets: Option<usize>,
-    /// What the client said before.
-    #[serde(serialize_with = "before")]
-    pub before: Vec<Before>,
-    /// It answers a HelloRetryRequest.
-    pub second: bool,
-    /// Lines for people begin with the file.
-    #[serde(skip)]
-    pub several: bool,
-}
+use serde::Serialize;
+use tapline::hello::{ClientHello, Greeting, Malformed, Protocol};
 
 /// What a client said first.
 #[derive(Serialize)]
@@ -64,75 +31,6 @@ pub enum Said {
         what: &'static str,
         offset: usize,
     },
-}
-
-impl Origin {
-    /// A client that has connected.
-    pub fn connection(conn: &Conn) -> Self {
-        let client = conn.client().clone();
-        let announced = conn.announced.as_deref().and_then(|header| header.ends.clone()).map(|ends| ends.destination);
-        Self {
-            id: Some(conn.id),
-            peer: Some(conn.peer.clone()),
-            source: Some(client.clone()),
-            destination: announced.or_else(|| conn.stream.local_addr().ok()),
-            transport: Some(if matches!(client, Endpoint::Tcp(_)) { "tcp" } else { "unix" }),
-            client: Some(client),
-            time: Some(local_time(&Zoned::now())),
-            file: None,
-            packet: None,
-            packets: None,
-            before: Vec::new(),
-            second: false,
-            several: false,
-        }
-    }
-
-    /// What was found in a file, one of several or the only one.
-    pub fn sighting(file: String, several: bool, sighting: &Sighting) -> Self {
-        let end = |end: fn(&Flow) -> SocketAddr| sighting.flow.as_ref().map(|flow| Endpoint::tcp(end(flow)));
-        let source = end(|flow| flow.source);
-        Self {
-            id: None,
-            peer: None,
-            client: source.clone(),
-            source,
-            destination: end(|flow| flow.destination),
-            transport: sighting.flow.as_ref().map(|flow| match flow.transport {
-                Transport::Tcp => "tcp",
-                Transport::Udp => "udp",
-            }),
-            time: sighting.time.and_then(|time| Zoned::try_from(time).ok()).map(|time| local_time(&time)),
-            file: Some(file),
-            packet: sighting.packet,
-            packets: sighting.packet.map(|_| sighting.packets),
-            before: sighting.before.clone(),
-            second: sighting.second,
-            several,
-        }
-    }
-
-    /// Who said it, or where it was read, for people.
-    fn who(&self) -> String {
-        let ends = match (&self.source, &self.destination, &self.id) {
-            (Some(source), _, Some(_)) => Some(source.to_string()),
-            (Some(source), Some(destination), None) => Some(format!("{source} -> {destination}")),
-            _ => None,
-        };
-        let file = self.file.as_ref().filter(|_| self.several || ends.is_none());
-        let who: Vec<_> = [file.map(|file| format!("{file}:")), ends].into_iter().flatten().collect();
-        safe(&who.join(" "))
-    }
-}
-
-fn before<S: Serializer>(all: &[Before], serializer: S) -> Result<S::Ok, S::Error> {
-    let before = |before: &Before| serde_json::json!({ "protocol": before.protocol, "size": before.size, "target": before.target });
-    serializer.collect_seq(all.iter().map(before))
-}
-
-/// As in `data`: local time to the microsecond, with its offset.
-pub fn local_time(time: &Zoned) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
 }
 
 impl Seen {

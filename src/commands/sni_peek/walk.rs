@@ -1,10 +1,13 @@
 //! `--anatomy`: the bytes of a hello walked and explained, their offset and themselves on the left, what they mean on the
 //! right.
 
-use super::decoded::told;
-use crate::report::{Look, safe};
+use super::decoded::{bytes, told};
+use crate::report::{Look, safe, width};
 use anstyle::Style as Paint;
-use std::{collections::VecDeque, fmt::Write};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt::Write,
+};
 use tapline::hello::{self, ClientHello, Node, Value};
 
 const DIM: Paint = Paint::new().dimmed();
@@ -14,16 +17,21 @@ const ROW: usize = 8;
 const WHOLE: usize = 4;
 const FIRST: usize = 2;
 const LAST: usize = 1;
+/// So many bytes of a text are shown: a name of DNS has 253 at most, a protocol 255.
+const LONG: usize = 255;
 /// Where the right side begins: offset, two blanks, three columns for each byte, one more.
 const LEFT: usize = 4 + 2 + 3 * ROW + 1;
-/// No line is wider, but for a single word that is.
+/// No line is wider, but for a single word that is; on a narrower terminal, none is wider than that.
 const WIDTH: usize = 100;
+/// But so wide it is on every terminal.
+const LEAST: usize = 80;
 
 /// All lines, each with its end.
 pub fn walk(hello: &ClientHello, look: Look) -> String {
     let nodes = hello::anatomy(hello);
+    let width = width(look).map_or(WIDTH, |width| width.clamp(LEAST, WIDTH));
     let headers = nodes.iter().take_while(|node| node.name == RECORD);
-    let mut walk = Walk { wire: hello.wire(), hello, headers: headers.collect(), out: String::new(), look };
+    let mut walk = Walk { wire: hello.wire(), hello, headers: headers.collect(), noted: HashSet::new(), out: String::new(), look, width };
     for node in nodes.iter().filter(|node| node.name != RECORD) {
         walk.node(node, 0);
     }
@@ -39,8 +47,11 @@ struct Walk<'a> {
     wire: Vec<u8>,
     /// Those that are still to come.
     headers: VecDeque<&'a Node>,
+    /// What was explained, which is not explained again.
+    noted: HashSet<String>,
     out: String,
     look: Look,
+    width: usize,
 }
 
 impl Walk<'_> {
@@ -70,13 +81,18 @@ impl Walk<'_> {
                 format!("{name}: 0x{value:0width$x} {}", safe(meaning), width = 2 * node.length)
             }
             Value::Number { value, meaning: None } => format!("{name}: {value}"),
+            Value::Text(text) if text.len() > LONG => {
+                format!("{name}: \"{}\"... of {}", safe(&String::from_utf8_lossy(&text[..LONG])), bytes(text.len()))
+            }
             Value::Text(text) => format!("{name}: \"{}\"", safe(&String::from_utf8_lossy(text))),
             Value::Opaque(_) => format!("{name}: {}", bytes(node.length)),
             Value::Malformed { what, .. } => format!("{name}: MALFORMED, {what}"),
             Value::List(items) => format!("{name}: {} in {}", told(items).count(), bytes(node.length)),
-            Value::Struct(fields) => match fields.first().map(|first| &first.value) {
+            Value::Struct(fields) => match fields.first().map(|first| (&first.value, first.name.ends_with("version"))) {
                 // What kind of thing it is.
-                Some(Value::Number { meaning: Some(meaning), .. }) => format!("{name} ({}): {}", safe(meaning), bytes(node.length)),
+                Some((Value::Number { meaning: Some(meaning), .. }, false)) => {
+                    format!("{name} ({}): {}", safe(meaning), bytes(node.length))
+                }
                 _ => format!("{name}: {}", bytes(node.length)),
             },
         };
@@ -85,9 +101,9 @@ impl Walk<'_> {
             _ => self.rows(node),
         };
         let indent = 2 * depth;
-        let mut right: Vec<_> = wrapped(&title, indent, indent + 4).into_iter().map(|line| (line, false)).collect();
-        if let Some(note) = &node.note {
-            right.extend(wrapped(&format!("- {}", safe(note)), indent + 2, indent + 4).into_iter().map(|line| (line, true)));
+        let mut right: Vec<_> = wrapped(&title, self.width, indent, indent + 4).into_iter().map(|line| (line, false)).collect();
+        if let Some(note) = node.note.as_deref().filter(|note| self.noted.insert((*note).to_owned())) {
+            right.extend(wrapped(&format!("- {}", safe(note)), self.width, indent + 2, indent + 4).into_iter().map(|line| (line, true)));
         }
         self.both_sides(&left, &right);
     }
@@ -135,21 +151,17 @@ impl Walk<'_> {
     }
 }
 
-fn bytes(count: usize) -> String {
-    format!("{count} byte{}", if count == 1 { "" } else { "s" })
-}
-
 fn place(offset: usize) -> String {
     format!("{offset:04x}")
 }
 
 /// Text in lines that fit the right side, the first one indented by `first`, the others by `others`.
-fn wrapped(text: &str, first: usize, others: usize) -> Vec<String> {
+fn wrapped(text: &str, width: usize, first: usize, others: usize) -> Vec<String> {
     let mut lines = vec![" ".repeat(first)];
     let mut empty = true;
     for word in text.split(' ') {
         let last = lines.last_mut().expect("there is one");
-        if !empty && LEFT + last.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && LEFT + last.chars().count() + 1 + word.chars().count() > width {
             lines.push(format!("{}{word}", " ".repeat(others)));
             continue;
         }

@@ -117,14 +117,14 @@ impl Direction {
 
 impl Open {
     fn look(&mut self, found: &mut dyn FnMut(Found, usize, Stamp)) {
-        while let Some(one) = self.finder.look(self.reassembly.bytes(), self.reassembly.from_start()) {
+        while let Some(one) = self.finder.look(self.reassembly.bytes(), self.reassembly.is_from_start()) {
             self.tell(one, found);
         }
     }
 
     /// Gives up what is before the next hole, and looks behind it.
     fn skip(&mut self, found: &mut dyn FnMut(Found, usize, Stamp)) {
-        let unfinished = self.finder.end(self.reassembly.bytes(), self.reassembly.from_start());
+        let unfinished = self.finder.end(self.reassembly.bytes(), self.reassembly.is_from_start());
         let nothing_yet = unfinished.is_none() && !self.finder.has_found();
         if let Some(one) = unfinished {
             self.tell(one, found);

@@ -67,7 +67,7 @@ impl Finder {
                     self.reader = Reader::new();
                     let end = at + size(&greeting);
                     self.stage = if matches!(greeting, Greeting::Tls(_)) && !second { Stage::After(end) } else { Stage::Done };
-                    return Some(Found { range: at..end, before: self.before(bytes, at, second), second, greeting });
+                    return Some(Found { range: at..end, before: before(bytes, at, second), second, greeting });
                 }
                 Stage::After(at) => self.stage = after(bytes.get(at..)?, at)?,
                 Stage::Done => return None,
@@ -86,12 +86,16 @@ impl Finder {
             }
             Stage::Seeking(_) | Stage::After(_) | Stage::Done => {
                 self.stage = Stage::Done;
+                // It may have been waited for what the request asks for.
+                if let (None, Some(Greeting::NotTls(protocol))) = (self.protocol, hello::read(bytes)) {
+                    self.protocol = Some(protocol);
+                }
                 return None;
             }
         };
         self.stage = Stage::Done;
         let greeting = Greeting::Malformed(Malformed::unfinished(bytes.get(at..)?));
-        Some(Found { range: at..bytes.len(), before: self.before(bytes, at, second), second, greeting })
+        Some(Found { range: at..bytes.len(), before: before(bytes, at, second), second, greeting })
     }
 
     /// The bytes are others than before: what lies behind a hole, or what has turned out to lie before them.
@@ -117,10 +121,6 @@ impl Finder {
     /// What the bytes are that are not TLS, as far as that is known.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol.unwrap_or(Protocol::Unknown)
-    }
-
-    fn before(&self, bytes: &[u8], at: usize, second: bool) -> Vec<Before> {
-        if second { Vec::new() } else { preface::name(&bytes[..at]) }
     }
 
     /// What to do next, as far as that is certain.
@@ -163,6 +163,11 @@ impl Finder {
         self.stage = Stage::Seeking(bytes.len().max(1));
         None
     }
+}
+
+/// What stood before a hello. Before the second stands the first.
+fn before(bytes: &[u8], at: usize, second: bool) -> Vec<Before> {
+    if second { Vec::new() } else { preface::name(&bytes[..at]) }
 }
 
 /// What a sender begins with.
@@ -234,9 +239,8 @@ fn begins(bytes: &[u8]) -> Option<bool> {
 fn after(rest: &[u8], at: usize) -> Option<Stage> {
     match rest {
         [] | [20 | 22] => None,
-        [20, 3, ..] if rest.len() < 6 => None,
+        [20 | 22, 3, ..] if rest.len() < 6 => None,
         [20, 3, _, 0, 1, 1, ..] => Some(Stage::After(at + 6)),
-        [22, 3, ..] if rest.len() < 6 => None,
         [22, 3, _, _, _, 1, ..] => Some(Stage::Reading { at, second: true }),
         _ => Some(Stage::Done),
     }

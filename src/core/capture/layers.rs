@@ -20,6 +20,7 @@ pub(super) enum Content<'a> {
 }
 
 /// A segment, as far as it was captured.
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags of its header")]
 pub(super) struct Segment<'a> {
     pub(super) sequence: u32,
     pub(super) acknowledged: u32,
@@ -154,8 +155,8 @@ impl Walk<'_> {
             }
             ip_number::UDP => {
                 let udp = UdpSlice::from_slice_lax(bytes).ok()?;
-                if let Some(inner) = self.tunnel(udp.destination_port(), udp.payload(), depth) {
-                    return inner;
+                if self.tunnel(udp.destination_port(), udp.payload(), depth).is_some() {
+                    return Some(());
                 }
                 (self.found)(Packet {
                     source: (ip.source_addr(), udp.source_port()).into(),
@@ -191,15 +192,19 @@ impl Walk<'_> {
     }
 
     /// VXLAN (RFC 7348) and Geneve (RFC 8926) on their ports. `None` for what is neither.
-    fn tunnel(&mut self, port: u16, bytes: &[u8], depth: usize) -> Option<Option<()>> {
+    fn tunnel(&mut self, port: u16, bytes: &[u8], depth: usize) -> Option<()> {
         match (port, bytes) {
-            (4789 | 8472, [0x08, 0, 0, 0, _, _, _, 0, inner @ ..]) => Some(self.ethernet(inner, depth)),
-            // Version 0; the length of the options is counted in words.
-            (6081, [first @ 0..=0x3f, flags, high, low, _, _, _, 0, rest @ ..]) if flags & 0x3f == 0 => {
-                let inner = rest.get(4 * usize::from(first & 0x3f)..)?;
-                Some(self.ether_type(u16::from_be_bytes([*high, *low]), inner, depth))
+            (4789 | 8472, [0x08, 0, 0, 0, _, _, _, 0, inner @ ..]) => {
+                self.ethernet(inner, depth);
             }
-            _ => None,
+            // Version 0; the length of the options is counted in words.
+            (6081, [first @ 0..=0x3f, flags, high, low, _, _, _, 0, rest @ ..]) if flags << 2 == 0 => {
+                let inner = rest.get(4 * usize::from(first & 0x3f)..)?;
+                self.ether_type(u16::from_be_bytes([*high, *low]), inner, depth);
+            }
+            _ => return None,
         }
+        // Whatever it carries.
+        Some(())
     }
 }

@@ -45,6 +45,10 @@ pub enum Preface {
     Postgres,
     /// MySQL's SSL request.
     Mysql,
+    /// The connection request of RDP (MS-RDPBCGR section 2.2.1.1).
+    Rdp,
+    /// The first packet of SQL Server's TDS, in which the hello is (MS-TDS section 2.2.6.5).
+    Tds,
     /// Another text protocol with STARTTLS, such as NNTP (RFC 4642), ManageSieve (RFC 5804) or IRC.
     Starttls,
     /// None of these.
@@ -67,6 +71,8 @@ impl fmt::Display for Preface {
             Self::Xmpp => "XMPP starttls",
             Self::Postgres => "PostgreSQL SSLRequest",
             Self::Mysql => "MySQL SSLRequest",
+            Self::Rdp => "RDP",
+            Self::Tds => "TDS prelogin",
             Self::Starttls => "STARTTLS",
             Self::Unknown => "unknown",
         })
@@ -194,6 +200,12 @@ fn to_the_end(bytes: &[u8]) -> Preface {
         && capabilities & 0x0a == 0x0a
     {
         return Preface::Mysql;
+    }
+    match bytes {
+        // A header of TPKT, then a connection request of X.224.
+        [3, 0, _, _, _, 0xe0, ..] => return Preface::Rdp,
+        [0x12, 1, ..] => return Preface::Tds,
+        _ => {}
     }
     if find(bytes, b"<starttls").is_some() {
         return Preface::Xmpp;

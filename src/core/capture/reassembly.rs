@@ -9,6 +9,8 @@ pub(super) const MOST_BEFORE: usize = 16 << 10;
 pub(super) const MOST: usize = MOST_BEFORE + MOST_ON_WIRE;
 /// Behind a hole this much is held in the hope that it will be filled.
 const MOST_WAITING: usize = 32 << 10;
+/// And so many pieces: each segment may have to be compared with all of them.
+const MOST_PIECES: usize = 1024;
 /// What a piece costs besides its bytes, roughly.
 const OVERHEAD: usize = 64;
 /// How often a direction whose SYN is not captured may turn out to have begun earlier.
@@ -62,7 +64,7 @@ impl Reassembly {
         let first = *self.first.get_or_insert(sequence);
         let offset = i64::from(sequence.wrapping_sub(first).cast_signed());
         // What lies before the first byte, such as the probe of a keep-alive, is old.
-        let old = (-offset).clamp(0, payload.len() as i64) as usize;
+        let old = payload.len().min((-offset).max(0) as usize);
         let (payload, offset) = (&payload[old..], offset.max(0) as usize);
         if fin {
             self.end.get_or_insert(offset + payload.len());
@@ -136,7 +138,7 @@ impl Reassembly {
 
     /// So much waits behind a hole that it will not be filled.
     pub(super) fn is_stuck(&self) -> bool {
-        self.waiting_bytes > MOST_WAITING
+        self.waiting_bytes > MOST_WAITING || self.waiting.len() > MOST_PIECES
     }
 
     /// The sender has sent no more than this.
@@ -150,7 +152,7 @@ impl Reassembly {
     }
 
     /// Whether that is what the sender has said first.
-    pub(super) fn from_start(&self) -> bool {
+    pub(super) fn is_from_start(&self) -> bool {
         self.from_start
     }
 

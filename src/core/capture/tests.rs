@@ -1,5 +1,6 @@
 //! Captures are made here packet by packet, with etherparse's builder and with bytes by hand.
 
+mod datagrams;
 mod files;
 mod layers;
 mod streams;
@@ -14,7 +15,8 @@ const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 443);
 
 /// What is said of a sighting: who, what, in how many packets.
 fn said(sighting: &Sighting) -> String {
-    let before: String = sighting.before.iter().map(|before| format!("{} {} ", before.protocol, before.target.as_deref().unwrap_or("-"))).collect();
+    let before = |before: &Before| [before.protocol.to_string(), " ".into(), before.target.clone().unwrap_or("-".into()), " ".into()];
+    let before: String = sighting.before.iter().flat_map(before).collect();
     let second = if sighting.second { "again " } else { "" };
     match &sighting.greeting {
         Greeting::Tls(hello) => format!("{before}{second}{} in {}", hello.name, sighting.packets),

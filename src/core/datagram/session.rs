@@ -76,6 +76,14 @@ impl Session {
         }
     }
 
+    /// What the client sends to; `None` where every address is listened on and the system does not say which one it was.
+    #[must_use]
+    pub fn destination(&self) -> Option<Endpoint> {
+        let bound = self.socket.local_addr().ok()?;
+        let ip = self.ends.local.unwrap_or_else(|| bound.ip());
+        (!ip.is_unspecified()).then(|| Endpoint::tcp((ip, bound.port()).into()))
+    }
+
     /// Sends a datagram to the client; false where it is longer than the way allows, so that it is lost.
     ///
     /// # Errors

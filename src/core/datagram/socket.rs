@@ -22,7 +22,7 @@ pub(super) struct Ends {
     /// The client.
     pub(super) peer: SocketAddr,
     /// What it sent to, where the socket is bound to every address; `None` leaves the choice to the kernel.
-    local: Option<IpAddr>,
+    pub(super) local: Option<IpAddr>,
 }
 
 impl Socket {

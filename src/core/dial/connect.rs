@@ -1,5 +1,6 @@
 //! One TCP connection to one address.
 
+use super::Reach;
 use crate::{event::is_shortage, stream::Stream};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
@@ -22,6 +23,8 @@ pub struct Options {
     /// Probe a peer that was silent for so long, whole seconds; three unanswered probes break the connection (tcp(7),
     /// TCP_KEEPIDLE).
     pub keepalive: Option<Duration>,
+    /// What may be connected to, where a client chooses the host; None where it does not.
+    pub reach: Option<Reach>,
 }
 
 impl Options {

@@ -2,11 +2,12 @@
 //! one leaf; names are those of the RFCs' structures.
 
 mod extensions;
+mod quic;
 mod scope;
 
 use super::{ClientHello, Framing, names};
 use scope::Scope;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// A part of a hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,9 @@ impl Node {
     fn each(&mut self, with: &mut impl FnMut(&mut Self)) {
         with(self);
         if let Value::List(nodes) | Value::Struct(nodes) = &mut self.value {
-            nodes.iter_mut().for_each(|node| node.each(with));
+            for node in nodes {
+                node.each(with);
+            }
         }
     }
 }
@@ -133,17 +136,22 @@ fn handshake(scope: &mut Scope<'_>, dtls: bool) {
                 scope.named("compression_method", 1, names::compression_method);
             });
             if !scope.left().is_empty() {
-                scope.list("extensions", 2, extension);
+                let mut seen = HashSet::new();
+                scope.list("extensions", 2, |scope| extension(scope, &mut seen));
             }
         });
     });
 }
 
-fn extension(scope: &mut Scope<'_>) {
-    scope.group("extension", |scope| {
-        let code = scope.named("extension_type", 2, names::extension);
+fn extension(scope: &mut Scope<'_>, seen: &mut HashSet<u64>) {
+    let mut code = None;
+    scope.group("Extension", |scope| {
+        code = scope.named("extension_type", 2, names::extension);
         scope.block("extension_data", 2, |scope| extensions::data(scope, code));
     });
+    if code.is_some_and(|code| !seen.insert(code)) {
+        scope.note("sent twice, which RFC 8446 section 4.2 does not allow: servers may differ in which one they take");
+    }
 }
 
 /// RFC 5246 appendix E.2.
@@ -156,7 +164,7 @@ fn ssl2(scope: &mut Scope<'_>) {
         let lengths = ["cipher_spec_length", "session_id_length", "challenge_length"].map(|name| scope.number(name, 2));
         let [specs, session_id, challenge] = lengths.map(|length| usize::try_from(length.unwrap_or_default()).unwrap_or_default());
         scope.items("cipher_specs", specs, |scope| {
-            scope.named("cipher_spec", 3, names::cipher_suite);
+            scope.cipher_spec("cipher_spec");
         });
         scope.opaque("session_id", session_id);
         scope.opaque("challenge", challenge);

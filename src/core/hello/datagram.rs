@@ -1,6 +1,7 @@
 //! The hellos of clients that send datagrams: QUIC and DTLS.
 
-use super::{Framing, Greeting, Malformed, Protocol, dtls, dtls::Dtls, message, protocol, quic::Quic};
+use super::{Greeting, Malformed, Protocol, dtls, dtls::Dtls, protocol, quic::Quic};
+use crate::peek::Alert;
 
 /// Finds the hellos in what one client sends to one server. The server's answers are not needed: what they change for the
 /// client's hello (Retry, HelloVerifyRequest, HelloRetryRequest) shows in what the client sends next.
@@ -55,20 +56,11 @@ impl Datagrams {
 
     /// The datagram by which a server refuses the client that was told last: for QUIC a CONNECTION_CLOSE with the alert of
     /// TLS (RFC 9001 section 4.8), or the versions that it could speak instead; for DTLS an alert. `None` for others.
-    #[must_use]
-    pub fn refusal(&self, alert: u8) -> Option<Vec<u8>> {
+    pub fn refusal(&mut self, alert: Alert) -> Option<Vec<u8>> {
         match self.speaks? {
             Speech::Quic => self.quic.refusal(alert).or_else(|| self.quic.negotiation()),
             Speech::Dtls => self.dtls.refusal(alert),
             Speech::Other => None,
         }
-    }
-}
-
-/// What comes of a whole handshake message.
-pub(super) fn greeting(bytes: &[u8], came: Framing) -> Greeting {
-    match message(bytes, came) {
-        Ok(hello) => Greeting::Tls(Box::new(hello)),
-        Err(malformed) => Greeting::Malformed(malformed),
     }
 }

@@ -1,6 +1,7 @@
 //! DTLS 1.0 to 1.3 (RFC 6347 and 9147): the ClientHello from the fragments in plaintext records.
 
-use super::{Framing, Greeting, MOST, Malformed, datagram::greeting, pieces::Pieces};
+use super::{ClientHello, Framing, Greeting, MOST, Malformed, pieces::Pieces};
+use crate::peek::Alert;
 use tls_parser::{TlsRecordType, parse_dtls_record_header};
 
 /// Hellos of a flow that are known at a time: one without a cookie and one with it, of this connection and an earlier one.
@@ -17,6 +18,8 @@ pub(super) struct Dtls {
     other: bool,
     /// Of the last record.
     version: Option<[u8; 2]>,
+    /// How often the client was refused.
+    refusals: u64,
 }
 
 /// A ClientHello that is coming.
@@ -37,75 +40,75 @@ pub(super) fn may_be_dtls(datagram: &[u8]) -> bool {
 }
 
 impl Dtls {
-    /// Takes a datagram of the client's.
+    /// Takes a datagram of the client's. What is malformed is told once for a datagram, and ends it.
     pub(super) fn take(&mut self, datagram: &[u8]) -> Vec<Greeting> {
-        let (mut greetings, mut rest) = (Vec::new(), datagram);
+        let mut hellos = Vec::new();
+        let malformed = self.records(datagram, &mut hellos).err();
+        hellos.into_iter().map(|hello| Greeting::Tls(Box::new(hello))).chain(malformed.map(Greeting::Malformed)).collect()
+    }
+
+    fn records(&mut self, datagram: &[u8], hellos: &mut Vec<ClientHello>) -> Result<(), Malformed> {
+        let mut rest = datagram;
         while may_be_dtls(rest) {
-            let offset = datagram.len() - rest.len();
-            let wrong = |what| Greeting::Malformed(Malformed { offset, what });
-            let Ok((body, header)) = parse_dtls_record_header(rest) else {
-                greetings.push(wrong("a DTLS record that ends inside its header"));
-                break;
-            };
-            let hello = header.content_type == TlsRecordType::Handshake && header.epoch == 0;
+            let wrong = |what| Malformed { offset: datagram.len() - rest.len(), what };
+            let (body, header) = parse_dtls_record_header(rest).map_err(|_| wrong("a DTLS record that ends inside its header"))?;
+            let handshake = header.content_type == TlsRecordType::Handshake && header.epoch == 0;
             let Some((payload, after)) = body.split_at_checked(header.length.into()) else {
-                greetings.extend(hello.then(|| wrong("a DTLS record longer than its datagram")));
-                break;
+                return if handshake { Err(wrong("a DTLS record longer than its datagram")) } else { Ok(()) };
             };
-            if hello {
+            if handshake {
                 self.version = Some(header.version.0.to_be_bytes());
-                let start = datagram.len() - body.len();
-                self.fragments(payload, start, header.version.0, &mut greetings);
+                self.fragments(payload, datagram.len() - body.len(), header.version.0, hellos)?;
             }
             rest = after;
         }
-        greetings
+        Ok(())
     }
 
     /// Takes the fragments in a record, which stand at `start` of its datagram.
-    fn fragments(&mut self, payload: &[u8], start: usize, version: u16, greetings: &mut Vec<Greeting>) {
+    fn fragments(&mut self, payload: &[u8], start: usize, version: u16, hellos: &mut Vec<ClientHello>) -> Result<(), Malformed> {
         let mut rest = payload;
         while !rest.is_empty() {
-            let offset = start + payload.len() - rest.len();
-            let wrong = |what| Greeting::Malformed(Malformed { offset, what });
+            let wrong = |what| Err(Malformed { offset: start + payload.len() - rest.len(), what });
             let Some((header, body)) = rest.split_first_chunk::<FRAGMENT_HEADER>() else {
-                return greetings.push(wrong("a DTLS fragment that ends inside its header"));
+                return wrong("a DTLS fragment that ends inside its header");
             };
             let [kind, l1, l2, l3, s1, s2, o1, o2, o3, f1, f2, f3] = *header;
-            let number = |a, b, c| u32::from_be_bytes([0, a, b, c]) as usize;
+            let number = |high, middle, low| u32::from_be_bytes([0, high, middle, low]) as usize;
             let (length, at) = (number(l1, l2, l3), number(o1, o2, o3));
             let Some((data, after)) = body.split_at_checked(number(f1, f2, f3)) else {
-                return greetings.push(wrong("a DTLS fragment longer than its record"));
+                return wrong("a DTLS fragment longer than its record");
             };
-            rest = after;
-            if kind != 1 {
-                self.other = true;
-            } else if length > MOST {
-                greetings.push(wrong("a hello longer than 64 KiB"));
-            } else if at + data.len() > length {
-                greetings.push(wrong("a DTLS fragment that ends after its message"));
-            } else {
-                greetings.extend(self.message(u16::from_be_bytes([s1, s2]), length, at, data, version));
+            match kind {
+                1 if length > MOST => return wrong("a hello longer than 64 KiB"),
+                1 if at + data.len() > length => return wrong("a DTLS fragment that ends after its message"),
+                1 => hellos.extend(self.fragment(u16::from_be_bytes([s1, s2]), length, at, data, version)?),
+                _ => self.other = true,
             }
+            rest = after;
         }
+        Ok(())
     }
 
-    fn message(&mut self, sequence: u16, length: usize, at: usize, data: &[u8], version: u16) -> Option<Greeting> {
+    fn fragment(&mut self, sequence: u16, length: usize, at: usize, data: &[u8], version: u16) -> Result<Option<ClientHello>, Malformed> {
         let known = self.messages.iter().rposition(|message| message.sequence == sequence && message.length == length);
         let mut message = match known {
             Some(known) => self.messages.remove(known),
             None => Message::new(sequence, length),
         };
-        let mut told = message.take(at, data, version);
-        if told.is_err() && message.done {
+        let mut put = message.pieces.put(at, data);
+        if put.is_err() && message.done {
             // Not the one that was told: another connection from the same address (RFC 6347 section 4.2.8).
             message = Message::new(sequence, length);
-            told = message.take(at, data, version);
+            put = message.pieces.put(at, data);
         }
-        let told = told.unwrap_or_else(|what| {
-            message.done = true;
-            Some(Greeting::Malformed(Malformed { offset: at, what }))
-        });
+        let told = match put {
+            Ok(()) => message.told(version),
+            Err(what) => {
+                message.done = true;
+                Err(Malformed { offset: at, what })
+            }
+        };
         if self.messages.len() == MOST_MESSAGES {
             self.messages.remove(0);
         }
@@ -125,10 +128,13 @@ impl Dtls {
     }
 
     /// The record that refuses the client, by a fatal alert (RFC 6347 section 4.1).
-    pub(super) fn refusal(&self, alert: u8) -> Option<Vec<u8>> {
+    pub(super) fn refusal(&mut self, alert: Alert) -> Option<Vec<u8>> {
         let [major, minor] = self.version?;
-        // Type 21, version, epoch 0, sequence 0, length 2, level fatal.
-        Some(vec![21, major, minor, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, alert])
+        // The sequence is 48 bits long; who sees a number twice drops the record as a replay (RFC 6347 section 4.1.2.6).
+        let sequence = self.refusals & 0xffff_ffff_ffff;
+        self.refusals += 1;
+        // Type 21, version, epoch 0 and the sequence, length 2, level fatal.
+        Some([&[21, major, minor][..], &sequence.to_be_bytes(), &[0, 2, 2, alert as u8]].concat())
     }
 }
 
@@ -137,9 +143,8 @@ impl Message {
         Self { sequence, length, fragments: 0, pieces: Pieces::default(), done: false }
     }
 
-    /// Takes a fragment; tells the hello when it is whole.
-    fn take(&mut self, at: usize, data: &[u8], version: u16) -> Result<Option<Greeting>, &'static str> {
-        self.pieces.put(at, data)?;
+    /// The hello, once it is whole, after one more fragment.
+    fn told(&mut self, version: u16) -> Result<Option<ClientHello>, Malformed> {
         if self.done {
             return Ok(None);
         }
@@ -151,14 +156,14 @@ impl Message {
         let mut message = (self.length as u32).to_be_bytes().to_vec();
         message[0] = 1;
         message.extend(self.pieces.whole());
-        Ok(Some(greeting(&message, Framing::Dtls { version, fragments: self.fragments })))
+        super::message(&message, Framing::Dtls { version, fragments: self.fragments }).map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hello::{ClientHello, Datagrams, ja4, tests::client_hello};
+    use crate::hello::{Datagrams, ja4, tests::client_hello};
     use proptest::prelude::*;
 
     const DTLS12: [u8; 2] = [0xfe, 0xfd];
@@ -250,10 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_malformed_is_told_once_for_a_datagram() {
+        let empty: Vec<u8> = (0..9).flat_map(|sequence| fragment(1, sequence, b"", 0, 0)).collect();
+        let datagram = [whole(0, &body("a.test", b"")), record(22, 0, &empty), whole(7, &body("b.test", b""))].concat();
+        let told = Datagrams::default().take(&datagram);
+        assert!(matches!(told[..], [Greeting::Tls(_), Greeting::Malformed(_)]), "{told:?}");
+    }
+
+    #[test]
     fn a_refusal_is_an_alert_in_the_version_of_the_client() {
         let mut flow = Datagrams::default();
         flow.take(&whole(0, &body("a.test", b"")));
-        assert_eq!(flow.refusal(40), Some(vec![21, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40]));
+        for sequence in 0..2 {
+            let alert = vec![21, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, sequence, 0, 2, 2, 40];
+            assert_eq!(flow.refusal(Alert::HandshakeFailure), Some(alert));
+        }
     }
 
     proptest! {
@@ -282,7 +298,7 @@ mod tests {
                 flow.take(&record(22, 0, &datagram));
                 flow.take(&[&[22, 0xfe, 0xfd], &datagram[..]].concat());
             }
-            let _ = (flow.unfinished(), flow.refusal(40));
+            let _ = (flow.unfinished(), flow.refusal(Alert::HandshakeFailure));
         }
     }
 }

@@ -85,11 +85,14 @@ pub fn ja4(hello: &ClientHello) -> Ja4 {
         if signatures.is_empty() { extensions } else { format!("{extensions}_{signatures}") }
     };
     let (ciphers, sorted_ciphers) = (list(&ciphers), list(&sorted_ciphers));
+    let nothing_sorted = sorted.is_empty();
     let (extensions, sorted) = (with_signatures(&extensions), with_signatures(&sorted));
+    // Zeros also here where nothing is left without server_name and ALPN.
+    let hash_of_extensions = hash12(if nothing_sorted { "" } else { &extensions });
     Ja4 {
         ja4: format!("{first}_{}_{}", hash12(&sorted_ciphers), hash12(&sorted)),
         ja4_r: format!("{first}_{sorted_ciphers}_{sorted}"),
-        ja4_o: format!("{first}_{}_{}", hash12(&ciphers), hash12(&extensions)),
+        ja4_o: format!("{first}_{}_{}", hash12(&ciphers), hash_of_extensions),
         ja4_ro: format!("{first}_{ciphers}_{extensions}"),
     }
 }
@@ -170,3 +173,6 @@ fn hash12(text: &str) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,34 @@ impl Serialize for QuicVersion {
 }
 
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
-const METHODS: [&[u8]; 9] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
+/// Those of HTTP itself (RFC 9110, 5789), of WebDAV and its kin (RFC 4918, 3253, 4791, 5323), and QUERY.
+const METHODS: [&[u8]; 25] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PROPFIND ",
+    b"PROPPATCH ",
+    b"MKCOL ",
+    b"COPY ",
+    b"MOVE ",
+    b"LOCK ",
+    b"UNLOCK ",
+    b"REPORT ",
+    b"SEARCH ",
+    b"MKCALENDAR ",
+    b"MKACTIVITY ",
+    b"CHECKOUT ",
+    b"MERGE ",
+    b"VERSION-CONTROL ",
+    b"ACL ",
+    b"QUERY ",
+];
 
 /// Names what the bytes are the start of; `None` while they could still become one of several.
 pub(super) fn recognise(bytes: &[u8]) -> Option<Protocol> {
@@ -106,6 +133,8 @@ mod tests {
         for (bytes, protocol) in [
             (&b"GET / HTTP/1.1\r\n"[..], Protocol::Http),
             (b"DELETE /x HTTP/1.1\r\n", Protocol::Http),
+            (b"PROPFIND /x HTTP/1.1\r\n", Protocol::Http),
+            (b"VERSION-CONTROL /x HTTP/1.1\r\n", Protocol::Http),
             (HTTP2, Protocol::Http2),
             (b"SSH-2.0-OpenSSH_9\r\n", Protocol::Ssh),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", Protocol::ProxyV1),

@@ -3,7 +3,8 @@
 mod frame;
 mod packet;
 
-use super::{Framing, Greeting, MOST, Malformed, Protocol, QuicVersion, datagram::greeting, pieces::Pieces, reader::HEADER};
+use super::{Framing, Greeting, MOST, Malformed, Protocol, QuicVersion, pieces::Pieces, reader::HEADER};
+use crate::peek::Alert;
 use packet::{Kind, Packet, Start};
 use rustls::quic::Keys;
 use std::fmt;
@@ -52,8 +53,9 @@ impl Quic {
             match packet::read(rest) {
                 Start::Packet(packet, after) => {
                     (is_quic, rest) = (true, after);
-                    if packet.kind == Kind::Initial {
-                        self.initial(&packet, offset, &mut greetings);
+                    // To derive keys takes much longer than to send a short packet: once a datagram is enough.
+                    if packet.kind == Kind::Initial && !self.initial(&packet, offset, &mut greetings) {
+                        break;
                     }
                 }
                 Start::Negotiation => return Some(greetings),
@@ -72,10 +74,11 @@ impl Quic {
         is_quic.then_some(greetings)
     }
 
-    fn initial(&mut self, packet: &Packet<'_>, offset: usize, greetings: &mut Vec<Greeting>) {
+    /// Takes an Initial; false where no keys fit it.
+    fn initial(&mut self, packet: &Packet<'_>, offset: usize, greetings: &mut Vec<Greeting>) -> bool {
         let Some((mut connection, opened)) = self.opened(packet) else {
             self.unopened = true;
-            return;
+            return false;
         };
         connection.expected = connection.expected.max(opened.number + 1);
         connection.datagrams += usize::from(connection.latest.replace(self.datagrams) != Some(self.datagrams));
@@ -90,6 +93,7 @@ impl Quic {
             self.connections.remove(0);
         }
         self.connections.push(connection);
+        true
     }
 
     /// The connection of a packet, taken out of the list, or a new one; and what was in the packet.
@@ -122,10 +126,10 @@ impl Quic {
     }
 
     /// The datagram that refuses the client that was heard of last, by an alert of TLS (RFC 9001 section 4.8).
-    pub(super) fn refusal(&self, alert: u8) -> Option<Vec<u8>> {
+    pub(super) fn refusal(&self, alert: Alert) -> Option<Vec<u8>> {
         let connection = self.connections.last()?;
         // CONNECTION_CLOSE with a CRYPTO_ERROR, for a CRYPTO frame, with no reason in words.
-        let frames = [frame::CONNECTION_CLOSE as u8, 0x41, alert, frame::CRYPTO as u8, 0];
+        let frames = [frame::CONNECTION_CLOSE as u8, 0x41, alert as u8, frame::CRYPTO as u8, 0];
         packet::seal(connection.version, &connection.keys.local, &connection.source, &connection.destination, &frames)
     }
 
@@ -212,7 +216,7 @@ impl Connection {
                 break;
             }
             let Some(message) = self.pieces.whole().get(self.told..self.told + length) else { break };
-            greetings.push(greeting(message, self.came()));
+            greetings.push(super::message(message, self.came()).map_or_else(Greeting::Malformed, |hello| Greeting::Tls(Box::new(hello))));
             self.first.get_or_insert_with(|| message.to_vec());
             self.told += length;
             self.done = true;

@@ -38,6 +38,8 @@ pub struct Reader {
     /// How many bytes the record at hand still has to bring.
     left: usize,
     began: Option<Format>,
+    #[cfg(test)]
+    steps: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,7 @@ impl Reader {
         };
         let hello = match format {
             Format::Records => self.records(bytes),
-            Format::Ssl2 => ssl2(bytes),
+            Format::Ssl2 => Ok(ssl2(bytes)),
         };
         Some(match hello {
             Ok(None) => return None,
@@ -86,10 +88,20 @@ impl Reader {
         self.began.is_some()
     }
 
+    /// How often it has looked at bytes.
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
     /// Puts the handshake message together from as many records as it takes. `None` asks for more bytes.
     fn records(&mut self, wire: &[u8]) -> Result<Option<(Vec<u8>, Framing)>, Malformed> {
         let wrong = |offset, what| Err(Malformed { offset, what });
         loop {
+            #[cfg(test)]
+            {
+                self.steps += 1;
+            }
             let rest = wire.get(self.at..).unwrap_or_default();
             if self.left > 0 {
                 let taken = &rest[..rest.len().min(self.left)];
@@ -146,10 +158,10 @@ impl Reader {
 }
 
 /// The message of the older format, once it is whole; with its 2-byte header, which is its only framing.
-fn ssl2(wire: &[u8]) -> Result<Option<(Vec<u8>, Framing)>, Malformed> {
-    let [high, low, ..] = wire else { return Ok(None) };
+fn ssl2(wire: &[u8]) -> Option<(Vec<u8>, Framing)> {
+    let [high, low, ..] = wire else { return None };
     let length = 2 + usize::from(u16::from_be_bytes([high & 0x7f, *low]));
-    Ok(wire.get(..length).map(|message| (message.to_vec(), Framing::Ssl2)))
+    wire.get(..length).map(|message| (message.to_vec(), Framing::Ssl2))
 }
 
 /// Where a byte of the handshake message stood on the wire.

@@ -19,30 +19,34 @@ pub(super) struct Parts {
 
 /// Finds the parts of a whole message.
 pub(super) fn parse(message: &[u8]) -> Result<Parts, Malformed> {
-    let Some([high, low, 1, major, minor, a, b, c, d, e, f]) = message.first_chunk::<FIXED>() else {
+    let number = |at: usize| message.get(at..at + 2)?.first_chunk().map(|pair| u16::from_be_bytes(*pair));
+    let numbers = (number(0), number(3), number(5), number(7), number(9));
+    let (Some(header), Some(version), Some(specs), Some(session_id), Some(challenge)) = numbers else {
         return Err(Malformed { offset: message.len(), what: "a hello whose fields do not fit its length" });
     };
-    let length = |high: &u8, low: &u8| usize::from(u16::from_be_bytes([*high, *low]));
-    if length(&(high & 0x7f), low) + 2 != message.len() {
-        return Err(Malformed { offset: 0, what: "a message whose length is not that of its bytes" });
+    let wrong = |offset, what| Err(Malformed { offset, what });
+    if usize::from(header & 0x7fff) + 2 != message.len() {
+        return wrong(0, "a message whose length is not that of its bytes");
     }
-    let specs = FIXED + length(a, b);
-    let session = specs + length(c, d);
-    let end = session + length(e, f);
-    if !length(a, b).is_multiple_of(3) || length(a, b) == 0 {
-        return Err(Malformed { offset: 5, what: "cipher specs that are not of three bytes each" });
+    if message.get(2) != Some(&1) {
+        return wrong(2, "a handshake message that is no ClientHello");
     }
-    if ![0, 16].contains(&length(c, d)) {
-        return Err(Malformed { offset: 7, what: "a session id that is not of 16 bytes" });
+    if specs == 0 || specs % 3 != 0 {
+        return wrong(5, "cipher specs that are not of three bytes each");
     }
-    if !(16..=32).contains(&length(e, f)) {
-        return Err(Malformed { offset: 9, what: "a challenge that is not of 16 to 32 bytes" });
+    if ![0, 16].contains(&session_id) {
+        return wrong(7, "a session id that is not of 16 bytes");
     }
-    if end != message.len() {
-        return Err(Malformed { offset: 5, what: "a hello whose fields do not fit its length" });
+    if !(16..=32).contains(&challenge) {
+        return wrong(9, "a challenge that is not of 16 to 32 bytes");
     }
-    let version = u16::from_be_bytes([*major, *minor]);
-    Ok(Parts { version, cipher_specs: FIXED..specs, session_id: specs..session, challenge: session..end })
+    let specs = FIXED..FIXED + usize::from(specs);
+    let session_id = specs.end..specs.end + usize::from(session_id);
+    let challenge = session_id.end..session_id.end + usize::from(challenge);
+    if challenge.end != message.len() {
+        return wrong(5, "a hello whose fields do not fit its length");
+    }
+    Ok(Parts { version, cipher_specs: specs, session_id, challenge })
 }
 
 impl Parts {

@@ -7,7 +7,7 @@ fn names(input: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     let summary = read(input, &mut |sighting| {
         assert_eq!((sighting.time, sighting.flow, sighting.packet), (None, None, None));
-        let before: String = sighting.before.iter().map(|before| format!("{} ", before.protocol)).collect();
+        let before: String = sighting.before.iter().flat_map(|before| [before.protocol.to_string(), " ".into()]).collect();
         let second = if sighting.second { " again" } else { "" };
         names.push(match sighting.greeting {
             Greeting::Tls(hello) => format!("{before}{}{second}", hello.name),
@@ -148,4 +148,34 @@ fn no_more_is_told_to_who_wants_no_more() {
         ControlFlow::Break(())
     });
     assert_eq!((told, summary.unwrap().hellos), (1, 1));
+}
+
+#[test]
+fn a_datagram_is_read_as_it_is_and_as_text() {
+    let datagram = include_bytes!("../../../tests/data/rfc9001-client-initial.datagram");
+    assert_eq!(names(datagram), ["example.com"]);
+    assert_eq!(names(hex(datagram, 1, " ").as_bytes()), ["example.com"]);
+    assert_eq!(names(base64(datagram).as_bytes()), ["example.com"]);
+}
+
+#[test]
+fn the_older_format_and_a_capture_in_text_are_read() {
+    // A hello of SSL 2.0 that offers TLS 1.0: two ciphers, a challenge of 16 bytes.
+    let ssl2 = [&[0x80, 0x1f, 1, 3, 1, 0, 6, 0, 0, 0, 16, 0, 0, 0x2f, 0, 0, 0x35][..], &[7; 16]].concat();
+    assert_eq!(names(&ssl2), ["-"]);
+    let hello = client_hello("a.test", &[]);
+    let total = (40 + hello.len()) as u32;
+    let header = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0\x65\0\0\0";
+    let mut ip = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    ip[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+    let tcp = [0xc0, 0, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0];
+    let capture = [&header[..], &[0; 8], &total.to_le_bytes(), &total.to_le_bytes(), &ip, &tcp, &hello].concat();
+    for bytes in [capture.clone(), base64(&capture).into_bytes()] {
+        let mut flows = Vec::new();
+        let summary = read(&bytes[..], &mut |sighting| {
+            flows.push(sighting.flow.unwrap().destination.to_string());
+            ControlFlow::Continue(())
+        });
+        assert_eq!((flows, summary.unwrap().packets), (vec!["10.0.0.2:443".to_owned()], 1));
+    }
 }

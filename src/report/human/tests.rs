@@ -5,6 +5,7 @@ use tapline::{
     event::ConnId,
     fault::{Direction, Lane},
     proxy_header::{Transport, Version},
+    route::{Also, Outcome, Routed, Scheme},
 };
 
 #[test]
@@ -72,6 +73,19 @@ fn every_event(text: &str) -> Vec<Event> {
         why: some.clone(),
         elapsed: time,
     };
+    let routed = Routed {
+        id,
+        outcome: Outcome::Matched,
+        scheme: Some(Scheme::Tls),
+        name: some.clone(),
+        alpn: vec![name.clone()],
+        size: Some(1),
+        records: Some(1),
+        rule: name.clone(),
+        how: None,
+        also: vec![Also { rule: name.clone(), why: "" }],
+        target: some.clone(),
+    };
     let lane = Lane { stall_after: Some(1), ..Lane::default() };
     vec![
         Event::Listening { addr: addr.clone() },
@@ -79,7 +93,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Certificate { names: vec![name.clone()], ca: name.clone(), try_with: name.clone() },
         Event::Opened { id, peer: addr.clone() },
         Event::Announced(Box::new(header)),
-        Event::Routed { id, name: some.clone(), rule: name.clone(), target: some.clone() },
+        Event::Routed(Box::new(routed)),
         Event::Handshake { id, name: some.clone(), version: name.clone(), cipher: name.clone(), resumed: true },
         Event::Recognised { id, what },
         Event::Saved { id, path: name.clone() },

@@ -18,7 +18,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("certificate", &["names", "ca", "try_with"]),
     ("opened", &["id", "peer"]),
     ("announced", &["id", "version", "command", "transport", "source", "destination", "authority", "alpn", "unique_id", "netns", "tls"]),
-    ("routed", &["id", "name", "rule", "target"]),
+    ("routed", &["id", "outcome", "scheme", "name", "alpn", "size", "records", "rule", "how", "also", "target"]),
     ("handshake", &["id", "name", "version", "cipher", "resumed"]),
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),
@@ -140,6 +140,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
         ],
     ),
     ("diff", &["same", "a", "b", "parts", "fingerprints", "grease"]),
+    ("route", &["outcome", "scheme", "name", "alpn", "rule", "how", "also", "target"]),
     ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
     ("demo", &["requests", "failed", "retries", "backends"]),
 ];
@@ -275,9 +276,9 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     let capture = finish_fed(program().args(["--json", "sni-peek", "-"]), &packets::capture(&[]));
     let diff = run(&["--json", "sni-peek", "--diff", "tests/data/curl-openssl3.bin", "tests/data/s_client-tls12.bin"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
-    for line in
-        [scan.stdout, scan.stderr, capture.stderr, diff.stdout, taken, demo.stdout, demo.stderr].iter().flat_map(|text| text.lines())
-    {
+    let test = run(&["--json", "sni-route", "0", "a.test=1", "--test", "a.test"]);
+    let said = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, taken, demo.stdout, demo.stderr];
+    for line in said.iter().flat_map(|text| text.lines()) {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }
 

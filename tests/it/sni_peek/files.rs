@@ -71,6 +71,18 @@ fn json_tells_where_and_when_a_captured_hello_was_seen() {
 }
 
 #[test]
+fn what_a_client_says_to_a_proxy_first_is_told() {
+    let request = b"CONNECT one.test:443 HTTP/1.1\r\n\r\n";
+    let after = 101 + u32::try_from(request.len()).unwrap();
+    let hello = hello_with_name(b"one.test");
+    let file = capture(&[syn(5000, 100), segment(5000, 101, request), segment(5000, after, &hello)]);
+    let before = json!([{ "protocol": "connect", "size": request.len(), "target": "one.test:443" }]);
+    assert_eq!(lines(&peek(&["-", "--json"], &file).stdout)[0]["before"], before);
+    let line = peek(&["-"], &file).stdout;
+    assert!(line.ends_with(" after=HTTP CONNECT(one.test:443)\n"), "{line}");
+}
+
+#[test]
 fn a_live_capture_is_shown_as_it_comes_and_a_signal_sums_it_up() {
     let mut child = program().args(["sni-peek", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -98,7 +110,7 @@ fn a_live_capture_is_shown_as_it_comes_and_a_signal_sums_it_up() {
 #[test]
 fn hellos_by_themselves_are_read_in_whatever_form() {
     let record = std::fs::read(CURL).unwrap();
-    let hex: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = record.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     for (input, framing, records) in [
         (record.clone(), "records", 1),
         (in_records(&record, 100), "records", 6),
@@ -135,6 +147,7 @@ fn the_status_says_whether_a_hello_was_shown_and_errors_name_the_file() {
     let half = hello_with_name(b"one.test");
     let run = peek(&["-"], &capture(&[syn(5000, 100), segment(5000, 101, &half[..40])]));
     assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.stderr, "-: 2 packets, 1 TCP connection, 0 UDP flows of QUIC or DTLS: 0 hellos, 1 malformed or not whole\n");
     assert!(run.stdout.contains(" bad hello: no end of the hello at byte 40\n"), "{}", run.stdout);
     for (input, why) in [(&b""[..], "it is empty"), (b"hello there", "it is neither a capture nor a ClientHello: it looks like ")] {
         let run = peek(&["-"], input);

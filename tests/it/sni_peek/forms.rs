@@ -38,9 +38,32 @@ fn json_holds_everything() {
     }
     assert_eq!(hello["cipher_suites"][0], json!({ "code": 0x1302, "name": "TLS_AES_256_GCM_SHA384" }));
     assert_eq!(hello["cipher_suites"].as_array().unwrap().len(), 31);
+    assert_eq!(hello["key_shares"], json!([{ "code": 29, "name": "x25519", "length": 32 }]));
+    assert_eq!(hello["groups"][0], json!({ "code": 29, "name": "x25519" }));
+    assert_eq!(hello["signature_algorithms"][0], json!({ "code": 0x0403, "name": "ecdsa_secp256r1_sha256" }));
     let extensions = hello["extension_list"].as_array().unwrap();
     assert_eq!(extensions.len(), 12);
+    let name = json!({ "server_name_list": [{ "name_type": { "value": 0, "name": "host_name" }, "host_name": "www.example.test" }] });
+    assert_eq!(extensions[0], json!({ "code": 0, "name": "server_name", "length": 21, "grease": false, "decoded": name }));
     assert_eq!((hello["random"].as_str().unwrap().len(), hello["session_id"].as_str().unwrap().len()), (64, 64));
+}
+
+#[test]
+fn a_browsers_hello_says_what_is_rare_without_a_guess() {
+    let chromium = std::fs::read("tests/data/chromium-156.bin").unwrap();
+    let line = peek(&[], &chromium);
+    assert!(line.ends_with(" ja4=t13d1517h2_8daaf6152771_cb7bf5808d99 pq=X25519MLKEM768 ech=offered\n"), "{line}");
+    let hello = json_of(&chromium);
+    assert_eq!((&hello["pq"], &hello["grease"]), (&json!(["X25519MLKEM768"]), &true.into()));
+    let suite = json!({ "kdf_id": { "value": 1, "name": "HKDF-SHA256" }, "aead_id": { "value": 1, "name": "AES-128-GCM" } });
+    assert_eq!((&hello["ech"]["type"]["name"], &hello["ech"]["cipher_suite"]), (&"outer".into(), &suite));
+    assert_eq!((hello["cipher_suites"][0]["name"].as_str(), &hello["ciphers"]), (Some("GREASE"), &15.into()));
+    let share = json!({ "code": 0x11ec, "name": "X25519MLKEM768", "length": 1216 });
+    assert_eq!(hello["key_shares"][1], share);
+    assert!(peek(&["--detail"], &chromium).contains("GREASE or real cannot be told"));
+    assert_eq!(peek(&["--fields", "ech,pq"], &chromium), "offered\tX25519MLKEM768\n");
+    // Each explanation once.
+    assert_eq!(peek(&["--anatomy"], &chromium).matches("- GREASE: ").count(), 1);
 }
 
 #[test]
@@ -62,6 +85,13 @@ fn fields_hold_no_tab_line_or_control_character_of_a_client() {
 }
 
 #[test]
+fn what_has_no_columns_is_told_on_stderr() {
+    let run = finish_fed(program().args(["sni-peek", "-", "--fields", "sni"]), &hello_with_name(b"a.test")[..40]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!(run.stderr, "note: -: bad hello: no end of the hello at byte 40\n");
+}
+
+#[test]
 fn every_field_of_the_help_is_there_and_no_other() {
     let help = run(&["sni-peek", "--help"]).stdout;
     let listed = help.split("none with names: ").nth(1).unwrap().split(". Lists have commas").next().unwrap();
@@ -77,9 +107,10 @@ fn every_field_of_the_help_is_there_and_no_other() {
 fn detail_shows_facts_and_extensions() {
     let shown = peek(&["--detail"], &std::fs::read(CURL).unwrap());
     for (name, value) in [
-        ("came in", "517 bytes in 1 records of TLSv1.0"),
+        ("came in", "517 bytes, records: 1 of TLSv1.0"),
         ("server name", "www.example.test"),
         ("ALPN", "h2, http/1.1"),
+        ("key shares", "x25519 (32 bytes)"),
         ("JA4", "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6"),
     ] {
         let row =
@@ -106,7 +137,10 @@ fn left(shown: &str) -> Vec<(Option<usize>, Vec<u8>, usize)> {
 #[test]
 fn an_anatomy_accounts_for_every_byte_at_its_place() {
     let curl = std::fs::read(CURL).unwrap();
-    for bytes in [curl.clone(), in_records(&curl, 100), in_records(&curl, 7), in_records(&curl, 1), hello_with_name(b"a\x1b.test")] {
+    let chromium = std::fs::read("tests/data/chromium-156.bin").unwrap();
+    for bytes in
+        [chromium, curl.clone(), in_records(&curl, 100), in_records(&curl, 7), in_records(&curl, 1), hello_with_name(b"a\x1b.test")]
+    {
         let shown = peek(&["--anatomy"], &bytes);
         let (line, walk) = shown.split_once('\n').unwrap();
         assert!(line.starts_with("-: sni="), "{line}");
@@ -123,6 +157,14 @@ fn an_anatomy_accounts_for_every_byte_at_its_place() {
         let longest = walk.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= 100, "{longest}: {walk}");
     }
+}
+
+#[test]
+fn a_text_beyond_all_bounds_is_cut_in_an_anatomy() {
+    let shown = peek(&["--anatomy"], &hello_with_name(&[b'a'; 9000]));
+    let longest = shown.lines().skip(1).flat_map(|line| line.split('"')).map(|part| part.trim_start_matches(' ').len()).max();
+    assert_eq!(longest, Some(255), "{shown}");
+    assert!(shown.contains("of 9000 bytes"), "{shown}");
 }
 
 #[test]
@@ -173,6 +215,6 @@ fn the_same_client_differs_in_nothing_and_two_hellos_of_a_file_are_compared() {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("\nserver name: -a.test +b.test\n"), "{}", run.stdout);
     let run = finish_fed(program().args(["sni-peek", "--diff", "-"]), &both[..both.len() / 2]);
-    assert_eq!(run.stderr, "tapline: cannot compare -: it has 1 ClientHellos, and 2 are needed\n");
+    assert_eq!(run.stderr, "tapline: cannot compare -: it has 1 of the 2 ClientHellos that are needed\n");
     assert_eq!(run.code, Some(3));
 }

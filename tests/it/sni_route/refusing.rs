@@ -10,7 +10,9 @@ use std::{
     net::{Shutdown, SocketAddr},
 };
 
-const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+const SSH: &[u8] = b"SSH-2.0-x\r\n";
+/// A hello of TLS 1.0 in the format of SSL 2.0, which has no room for a name.
+const SSL2: &[u8] = b"\x80\x1f\x01\x03\x01\0\x06\0\0\0\x10\0\0\x2f\x01\0\x80ABCDEFGHIJKLMNOP";
 
 /// What a client gets that sends these bytes; it must end as an end, not as a reset.
 fn answer(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
@@ -26,12 +28,13 @@ fn an_unknown_name_and_no_name_are_refused_with_an_alert_and_anything_else_witho
     for (bytes, got, why) in [
         (&hello("b.test", &["h2"])[..], &alert(112)[..], "no route: unknown name b.test"),
         (&hello("127.0.0.1", &[]), &alert(112), "no route: no name"),
+        (SSL2, &alert(112), "no route: no name"),
         // An address is no name, and neither are these.
         (&hello_with_name(b"127.0.0.1"), &alert(112), "no route: unknown name 127.0.0.1"),
         (&hello_with_name(b"a.test\0"), &alert(112), "no route: unknown name a.test\0"),
         (&hello_with_name(b"\xff\xfe"), &alert(112), "no route: unknown name \u{fffd}\u{fffd}"),
-        (HTTP, b"", "no route: not TLS but HTTP"),
-        (b"SSH-2.0-x\r\n", b"", "no route: not TLS but SSH"),
+        (SSH, b"", "no route: not TLS but SSH"),
+        (b"\0\0\0\x08\x04\xd2\x16\x2f", b"", "no route: not TLS but PostgreSQL"),
     ] {
         assert_eq!(answer(tapline.addr(), bytes), got, "{why}");
         assert_eq!(tapline.event("routed")["target"], serde_json::Value::Null);
@@ -64,7 +67,8 @@ fn each_kind_of_stranger_has_a_route_of_its_own_by_its_own_flag() {
         assert_eq!(get(&hello("b.test", &[])), expect("--unknown-name", "unknown", refused), "{flag}");
         assert_eq!(get(&hello_with_name(b"192.0.2.1")), expect("--unknown-name", "unknown", refused), "{flag}");
         assert_eq!(get(&hello("127.0.0.1", &[])), expect("--no-name", "no name", refused), "{flag}");
-        assert_eq!(get(HTTP), expect("--not-tls", "not tls", ""), "{flag}");
+        assert_eq!(get(SSL2), expect("--no-name", "no name", refused), "{flag}");
+        assert_eq!(get(SSH), expect("--not-tls", "not tls", ""), "{flag}");
         assert_eq!(get(&hello("a.test", &[])), "a");
     }
 }
@@ -74,13 +78,13 @@ fn what_is_not_tls_reaches_its_route_from_the_first_byte_on() {
     let (listener, target) = listener();
     let tapline = Tapline::start(&["sni-route", "0", &rule("a.test", "a"), "--not-tls", &target.to_string()]);
     let mut client = tapline.connect();
-    client.write_all(HTTP).unwrap();
+    client.write_all(SSH).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let mut server = accept(&listener);
-    assert_eq!(read_all(&mut server), HTTP);
-    server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    assert_eq!(read_all(&mut server), SSH);
+    server.write_all(b"SSH-2.0-y\r\n").unwrap();
     drop(server);
-    assert!(read_all(&mut client).starts_with(b"HTTP/1.1 204"));
+    assert_eq!(read_all(&mut client), b"SSH-2.0-y\r\n");
 }
 
 #[test]
@@ -112,12 +116,14 @@ fn a_malformed_hello_is_never_routed_whatever_flags_are_given() {
         (&[22, 3, 1, 0, 5, 2], "a handshake message that is no ClientHello"),
     ] {
         assert_eq!(answer(tapline.addr(), bytes), alert(50), "{what}");
+        let routed = tapline.event("routed");
+        assert_eq!((&routed["outcome"], &routed["target"]), (&"bad_hello".into(), &serde_json::Value::Null));
         let closed = tapline.closed();
         let (by, during, why, failed) = end_of(&closed);
         assert_eq!((by, during, failed), ("client", "hello", true));
         assert!(why.starts_with(what), "{why} is not {what}");
+        assert_eq!(routed["rule"], format!("bad hello: {why}"));
     }
-    assert!(tapline.seen.iter().all(|event| event["event"] != "routed"), "{:#?}", tapline.seen);
 }
 
 #[test]
@@ -132,25 +138,68 @@ fn half_a_hello_is_never_routed() {
     let mut client = tapline.connect();
     client.write_all(half).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(read_to_any_end(&mut client).0, b"");
+    assert_eq!(read_all(&mut client), alert(50));
     let why = format!("ended after {} bytes of a hello", half.len());
     assert_eq!(end_of(&tapline.closed()), ("client", "hello", why.as_str(), true));
     // Half, then silence.
     let mut client = tapline.connect();
     client.write_all(half).unwrap();
-    assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(read_all(&mut client), alert(50));
+    drop(client);
     let closed = tapline.closed();
     assert_eq!((end_of(&closed).0, end_of(&closed).1), ("timeout", "hello"));
-    // Silence alone.
-    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
+    // Silence alone is closed without a word.
+    let mut client = tapline.connect();
+    assert_eq!(read_all(&mut client), b"");
+    drop(client);
     assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 300ms", true));
-    // Half, then RST.
+    let routed: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "routed").collect();
+    assert_eq!(routed.len(), 3);
+    assert!(routed.iter().all(|routed| routed["outcome"] == "bad_hello" && routed["target"].is_null()), "{routed:#?}");
+    // Half, then RST: nobody is left to decide for. So it is without a byte.
     let mut client = tapline.connect();
     client.write_all(half).unwrap();
     wait_sent(&client);
     reset(client);
     assert_eq!(end_of(&tapline.closed()), ("client", "hello", "reset", true));
-    assert!(tapline.seen.iter().all(|event| event["event"] != "routed"), "{:#?}", tapline.seen);
+    drop(tapline.connect());
+    assert_eq!(end_of(&tapline.closed()), ("client", "hello", "ended without a hello", true));
+    assert_eq!(tapline.seen.iter().filter(|event| event["event"] == "routed").count(), 3);
+}
+
+#[test]
+fn a_bad_or_late_hello_goes_where_it_is_told_to_with_all_that_was_read() {
+    let (listener, target) = listener();
+    let args = ["sni-route", "0", &rule("a.test", "a"), "--bad-hello", &target.to_string(), "--hello-timeout", "300ms"];
+    let mut tapline = Tapline::start(&args);
+    let bytes = hello("a.test", &[]);
+    // Malformed, half with and without an end, half a request, and a client that waits for the server to speak first.
+    for (sent, ends) in [
+        (&[22, 3, 1, 0, 5, 2][..], false),
+        (&bytes[..100], true),
+        (&bytes[..100], false),
+        (b"GET / HTTP/1.1\r\nHost: a.te", true),
+        (b"GET / HTTP/1.1\r\nHost: a.te", false),
+        (b"", false),
+    ] {
+        let mut client = tapline.connect();
+        client.write_all(sent).unwrap();
+        if ends {
+            client.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut server = accept(&listener);
+        assert_eq!(read_n(&mut server, sent.len()), sent);
+        server.write_all(b"220 welcome").unwrap();
+        assert_eq!(read_n(&mut client, 11), b"220 welcome");
+        client.write_all(b"").unwrap();
+        drop(server);
+        assert_eq!(read_all(&mut client), b"");
+        drop(client);
+        let routed = tapline.event("routed");
+        assert_eq!((&routed["outcome"], &routed["target"]), (&"bad_hello".into(), &target.to_string().into()));
+        assert_eq!(tapline.closed()["target"], target.to_string());
+    }
+    assert_eq!(hear(tapline.addr(), "a.test"), "a");
 }
 
 #[test]

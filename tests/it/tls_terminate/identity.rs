@@ -115,7 +115,7 @@ fn what_cannot_be_used_is_named_in_one_line_that_holds_nothing_of_the_key() {
 
 #[test]
 fn a_name_that_no_client_could_ask_for_is_refused() {
-    for name in ["not a name", "a..test", "", "*", "a.test:443"] {
+    for name in ["not a name", "a..test", "", "*", "a.test:443", ".a.test", "**.a.test"] {
         let finished = run(&["tls-terminate", "0", "builtin:echo", "--name", "a.test", "--name", name]);
         assert_eq!(finished.code, Some(3), "{name:?}: {}", finished.stderr);
         assert!(finished.stderr.contains(&format!("{name:?} is not a DNS name")), "{}", finished.stderr);

@@ -120,7 +120,7 @@ fn pcapng_is_read_with_its_sections_interfaces_and_clocks() {
         bytes.extend(order.block(0x0bad, b"whatever this is"));
         bytes.extend(order.interface(101, &[]));
         bytes.extend(order.interface(1, &nanos));
-        bytes.extend(order.interface(228, &order.option(9, &[0x80 | 10])));
+        bytes.extend(order.interface(228, &order.option(9, &[0x8a])));
         bytes.extend(order.packet(0, 1_700_000_000_000_005, &from(&packet, 20)));
         bytes.extend(order.packet(1, 1_700_000_000_000_000_005, &from(&framed, 34)));
         bytes.extend(order.packet(2, 1024 * 77 + 512, &packet));
@@ -128,10 +128,7 @@ fn pcapng_is_read_with_its_sections_interfaces_and_clocks() {
     let (sightings, summary) = read(&bytes);
     let times: Vec<_> = sightings.iter().filter_map(|sighting| sighting.time?.duration_since(UNIX_EPOCH).ok()).collect();
     // The same hello at the same sequence number is told once for each pair of ends.
-    assert_eq!(
-        times,
-        [Duration::new(1_700_000_000, 5000), Duration::new(77, 500_000_000), Duration::new(1_700_000_000, 5000)]
-    );
+    assert_eq!(times, [Duration::new(1_700_000_000, 5000), Duration::new(77, 500_000_000), Duration::new(1_700_000_000, 5000)]);
     assert_eq!(summary.unwrap().packets, 6);
     // The offset is in seconds, and may be negative.
     let order = &ORDERS[0];
@@ -147,6 +144,18 @@ fn simple_packets_have_no_time() {
         let simple = order.block(3, &[&order.four(packet.len() as u32)[..], &packet].concat());
         let (sightings, _) = read(&[order.section(), order.interface(101, &[]), simple].concat());
         assert_eq!((said(&sightings[0]), sightings[0].time), ("a.test in 1".into(), None));
+    }
+}
+
+#[test]
+fn packets_of_the_obsolete_kind_are_read() {
+    let packet = hello_packet("a.test");
+    for order in &ORDERS {
+        let length = order.four(packet.len() as u32);
+        let body = [&order.two(1)[..], &order.two(9), &order.four(0), &order.four(5_000_000), &length, &length, &packet];
+        let old = order.block(2, &body.concat());
+        let (sightings, _) = read(&[order.section(), order.interface(1, &[]), order.interface(101, &[]), old].concat());
+        assert_eq!((said(&sightings[0]), sightings[0].time), ("a.test in 1".into(), Some(UNIX_EPOCH + Duration::from_secs(5))));
     }
 }
 

@@ -71,7 +71,8 @@ fn each_link_type_leads_to_the_hello() {
 fn tags_and_tunnels_are_looked_through() {
     let packet = hello_packet("a.test");
     let frame = ethernet(0x0800, &packet);
-    let erspan3 = |platform: u8| [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &[0; 11], &[platform], &vec![0; 8 * usize::from(platform)]].concat();
+    let erspan3 =
+        |platform: u8| [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &[0; 11], &[platform], &vec![0; 8 * usize::from(platform)]].concat();
     for (name, wrapped) in [
         ("VLAN", ethernet(0x8100, &[&[0, 7, 8, 0][..], &packet].concat())),
         ("QinQ", ethernet(0x88a8, &[&[0, 7, 0x81, 0, 0, 8, 8, 0][..], &packet].concat())),

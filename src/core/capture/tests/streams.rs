@@ -160,10 +160,8 @@ fn a_second_hello_is_marked_and_a_third_is_none() {
             let (said, summary) = conversation(&bytes, size).end();
             let packets = |from: usize, to: usize| to.div_ceil(size) - from / size;
             let second = hello.len() + between.len();
-            let wanted = [
-                format!("a.test in {}", packets(0, hello.len())),
-                format!("again a.test in {}", packets(second, second + hello.len())),
-            ];
+            let wanted =
+                [format!("a.test in {}", packets(0, hello.len())), format!("again a.test in {}", packets(second, second + hello.len()))];
             assert_eq!(said, wanted, "segments of {size} bytes");
             assert_eq!((summary.hellos, summary.streams), (2, 1));
         }
@@ -220,6 +218,8 @@ fn what_stands_before_a_hello_is_named() {
         (b"<stream:stream to='a.test'><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "XMPP starttls -"),
         (b"\0\0\0\x08\x04\xd2\x16\x2f", "PostgreSQL SSLRequest -"),
         (&mysql, "MySQL SSLRequest -"),
+        (b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0", "RDP -"),
+        (b"\x12\x01\0\x08\0\0\0\0\x12\x01\x02\0\0\0\0\0", "TDS prelogin -"),
         (b"something\0else", "unknown -"),
     ] {
         for size in [1, 7, 10_000] {
@@ -235,6 +235,7 @@ fn what_stands_before_a_hello_is_named() {
 fn what_is_no_tls_is_named_once_and_what_is_tls_without_a_hello_is_counted() {
     for (client, server, said) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], &b"HTTP/1.1 200 OK\r\n\r\n"[..], &["not TLS: HTTP"][..]),
+        (b"GET / HTTP/1.1\r\nHost: a.t", b"", &["not TLS: HTTP"]),
         (b"SSH-2.0-x\r\n", b"SSH-2.0-y\r\n", &["not TLS: SSH"]),
         (b"hello\n", b"world\n", &["not TLS: unknown"]),
         (b"", b"220 ready\r\n", &["not TLS: unknown"]),
@@ -266,7 +267,7 @@ fn what_is_held_is_bounded() {
     // More connections than are remembered: the oldest are told, and given up.
     let mut fed = Fed::default();
     let hello = client_hello("a.test", &[]);
-    for i in 0..super::super::flows::MOST + 10 {
+    for i in 0..super::super::table::MOST + 10 {
         let client = ([10, 0, (i >> 8) as u8, i as u8], 50_000);
         fed.packet(Link::Ip, &tcp(client, SERVER, 1, "A", &hello[..100]));
     }
@@ -281,8 +282,8 @@ fn what_is_held_is_bounded() {
     }
     assert!(fed.capture.summary.given_up > 1000, "{:?}", fed.capture.summary);
     // What never ends is not read to its end.
-    let (said, _) = conversation(&[0xaa; 200_000], 1000).end();
+    let (said, _) = conversation(&vec![0xaa; 200_000], 1000).end();
     assert_eq!(said, ["not TLS: unknown"]);
-    let endless = in_records(&[&hello[..7], &[0xff; 2], &[0; 70_000]].concat(), 50);
+    let endless = in_records(&[&hello[..7], &[0xff; 2], &vec![0; 70_000]].concat(), 50);
     assert_eq!(conversation(&endless, 1000).end().0, ["no end of the hello at byte 69632 in 70"]);
 }

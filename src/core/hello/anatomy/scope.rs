@@ -1,7 +1,7 @@
 //! Takes bytes apart, field by field, into nodes that tile them: what cannot be read is a node as well.
 
 use super::{Node, Value};
-use crate::hello::is_grease;
+use crate::hello::{is_grease, names};
 use std::borrow::Cow;
 
 /// Part of a message that is taken apart from its beginning to its end.
@@ -73,6 +73,38 @@ impl<'a> Scope<'a> {
             self.note("GREASE: reserved, so that servers learn to ignore what they do not know (RFC 8701)");
         }
         Some(value)
+    }
+
+    /// A number of QUIC, whose first two bits say how long it is (RFC 9000 section 16).
+    pub(super) fn varint(&mut self, name: &'static str, meaning: fn(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
+        let width = self.left().first().map_or(1, |first| 1 << (first >> 6));
+        let Some(bytes) = self.next(width) else {
+            self.malformed(name, "the field does not fit what holds it");
+            return None;
+        };
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)) & (u64::MAX >> (66 - 8 * width));
+        self.push(name, width, Value::Number { value, meaning: meaning(value) });
+        Some(value)
+    }
+
+    /// A version of QUIC, in four bytes.
+    pub(super) fn quic_version(&mut self, name: &'static str) {
+        let version = self.number(name, 4);
+        self.mean(version, names::quic_version);
+    }
+
+    /// A cipher of SSL 2.0, in three bytes.
+    pub(super) fn cipher_spec(&mut self, name: &'static str) {
+        let spec = self.number(name, 3);
+        self.mean(spec, names::cipher_spec);
+    }
+
+    /// The meaning of the last number, where that has more than two bytes.
+    fn mean(&mut self, number: Option<u64>, of: fn(u32) -> Option<Cow<'static, str>>) {
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        if let (Some(number), Some(Node { value: Value::Number { meaning, .. }, .. })) = (number, self.nodes.last_mut()) {
+            *meaning = of(number);
+        }
     }
 
     /// So many bytes as they are.

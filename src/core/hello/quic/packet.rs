@@ -9,6 +9,8 @@ use rustls::{
 
 /// The longest connection id of the versions that are known (RFC 9000 section 17.2).
 const MOST_ID: usize = 20;
+/// The shortest one that a client makes up for its server (RFC 9000 section 7.2).
+const LEAST_FIRST_ID: usize = 8;
 /// What header protection is made of (RFC 9001 section 5.4.2), and where it begins after the start of the packet number.
 const SAMPLE: usize = 16;
 const MOST_NUMBER: usize = 4;
@@ -74,11 +76,13 @@ fn long_header(bytes: &[u8]) -> Option<Start<'_>> {
     if number == 0 {
         return Some(Start::Negotiation);
     }
-    if known(number).is_none() {
-        return Some(Start::Unknown { version: number, destination, source });
-    }
     if destination.len() > MOST_ID || source.len() > MOST_ID {
         return None;
+    }
+    if known(number).is_none() {
+        // Other versions may have it otherwise. But so it is in all that are seen, and most random bytes are not like it.
+        let plausible = first & 0x40 != 0 && destination.len() >= LEAST_FIRST_ID;
+        return plausible.then_some(Start::Unknown { version: number, destination, source });
     }
     // Version 2 numbers them another way, so that nobody takes version 1 for all there is (RFC 9369 section 3.2).
     let kind = match (first >> 4 & 3, number == V2) {

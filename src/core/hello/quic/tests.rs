@@ -86,11 +86,11 @@ fn hello(name: &str) -> Vec<u8> {
 }
 
 fn tls(greetings: &[Greeting]) -> Vec<&crate::hello::ClientHello> {
-    let hello = |greeting| match greeting {
+    let hellos = greetings.iter().map(|greeting| match greeting {
         Greeting::Tls(hello) => &**hello,
         other => panic!("{other:?}"),
-    };
-    greetings.iter().map(hello).collect()
+    });
+    hellos.collect()
 }
 
 /// What is wrong in the only greeting.
@@ -210,12 +210,16 @@ fn other_versions_are_named_once_and_answered_with_those_that_are_known() {
         ("QUIC of version 0x51303530".into(), "quic_0x51303530".into())
     );
     let answer = [b"\xc0\0\0\0\0\x02me\x08destined\0\0\0\x01".as_slice(), &V2.0.to_be_bytes()].concat();
-    assert_eq!(flow.refusal(40), Some(answer.clone()));
+    assert_eq!(flow.refusal(Alert::HandshakeFailure), Some(answer.clone()));
     assert_eq!(flow.take(&long(0x1a2a_3a4a)), []);
     assert_eq!(tls(&flow.take(&INITIAL.seal(&crypto(0, &hello("a.test"))))).len(), 1);
     // The list itself is nobody's hello, nor is what is too short to come from a client of QUIC.
     assert_eq!(Datagrams::default().take(&answer), []);
-    assert_eq!(Datagrams::default().take(&long(0x5130_3530)[..100]), [Greeting::NotTls(Protocol::Unknown)]);
+    let mut short_id = long(0x5130_3530);
+    short_id[5] = 7;
+    for unlike in [&long(0x5130_3530)[..100], &short_id] {
+        assert_eq!(Datagrams::default().take(unlike), [Greeting::NotTls(Protocol::Unknown)]);
+    }
 }
 
 #[test]
@@ -242,12 +246,24 @@ fn what_is_wrong_is_told_once_with_its_place() {
 }
 
 #[test]
+fn keys_are_derived_once_for_a_datagram() {
+    let message = hello("a.test");
+    let foreign = Initial { first: b"other", ..INITIAL }.seal(b"\x01");
+    let own = INITIAL.seal(&crypto(0, &message));
+    let mut flow = Datagrams::default();
+    assert_eq!(flow.take(&[&foreign[..], &own].concat()), []);
+    // A damaged packet in front is what it costs; the client sends again.
+    assert_eq!(tls(&flow.take(&own)).len(), 1);
+    assert_eq!(tls(&Datagrams::default().take(&[&own[..], &foreign].concat())).len(), 1);
+}
+
+#[test]
 fn a_refusal_is_an_initial_that_the_client_can_open() {
     for version in [V1, V2, DRAFT] {
         let mut flow = Datagrams::default();
-        assert_eq!(flow.refusal(40), None);
+        assert_eq!(flow.refusal(Alert::HandshakeFailure), None);
         flow.take(&Initial { version, source: b"client", ..INITIAL }.seal(&crypto(0, &hello("a.test"))));
-        let refusal = flow.refusal(40).unwrap();
+        let refusal = flow.refusal(Alert::HandshakeFailure).unwrap();
         let Start::Packet(packet, []) = packet::read(&refusal) else { panic!("{refusal:?}") };
         assert_eq!((packet.kind, packet.version, packet.destination), (Kind::Initial, version.0, &b"client"[..]));
         let opened = packet.open(&client_keys(version.1, INITIAL.first).remote, 0).unwrap();
@@ -317,6 +333,6 @@ proptest! {
             let sealed = INITIAL.seal(&datagram);
             flow.take(&sealed);
         }
-        let _ = (flow.unfinished(), flow.refusal(40));
+        let _ = (flow.unfinished(), flow.refusal(Alert::HandshakeFailure));
     }
 }

@@ -1,60 +1,18 @@
-//! The conversations of a capture, by their two ends; as many as fit.
+//! The TCP connections of a capture, as many as fit.
 
 use super::{
     Each, Flow, Sighting, Stamp, Summary, Transport,
     direction::{Direction, Verdict},
     finder::Found,
     layers::Segment,
+    table::{Ends, MOST, MOST_HELD, Table},
 };
-use crate::hello::Greeting;
-use std::{
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-    ops::ControlFlow,
-};
+use crate::hello::{Greeting, Protocol};
+use std::{net::SocketAddr, ops::ControlFlow};
 
-/// The most conversations of each kind that are remembered. The oldest is forgotten first.
-pub(super) const MOST: usize = 16 << 10;
-/// The most bytes that all connections hold.
-const MOST_HELD: usize = 32 << 20;
-
-/// Both ends, the lesser first.
-type Ends = [SocketAddr; 2];
-
-/// The key of a conversation, and which of its ends speaks.
+/// The key of a connection, the lesser end first, and which of its ends speaks.
 fn ends(source: SocketAddr, destination: SocketAddr) -> (Ends, usize) {
     if source <= destination { ([source, destination], 0) } else { ([destination, source], 1) }
-}
-
-/// Conversations by age.
-struct Table<T> {
-    open: HashMap<Ends, T>,
-    ages: VecDeque<Ends>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { open: HashMap::new(), ages: VecDeque::new() }
-    }
-}
-
-impl<T: Default> Table<T> {
-    /// The conversation of these ends, begun where there is none, and whether it was.
-    fn get(&mut self, ends: Ends) -> (&mut T, bool) {
-        let ages = &mut self.ages;
-        let mut new = false;
-        let one = self.open.entry(ends).or_insert_with(|| {
-            ages.push_back(ends);
-            new = true;
-            T::default()
-        });
-        (one, new)
-    }
-
-    fn oldest(&mut self) -> Option<(Ends, T)> {
-        let ends = self.ages.pop_front()?;
-        Some((ends, self.open.remove(&ends)?))
-    }
 }
 
 /// The TCP connections.
@@ -94,7 +52,7 @@ impl Connections {
             return ControlFlow::Continue(());
         }
         let mut teller = Teller { summary, each, flow: ControlFlow::Continue(()) };
-        let (connection, _) = self.table.get(ends);
+        let connection = self.table.get(ends);
         let before = connection.cost();
         if connection.is_another(from, segment) {
             connection.end(ends, &mut teller);
@@ -105,8 +63,8 @@ impl Connections {
         while self.table.open.len() > MOST || self.held > MOST_HELD {
             let Some((ends, mut connection)) = self.table.oldest() else { break };
             self.held -= connection.cost();
-            // One of which nothing more was expected is no loss.
-            teller.summary.given_up += u64::from(!connection.directions.iter().all(Direction::is_done));
+            // One of which nothing is held is no loss.
+            teller.summary.given_up += u64::from(connection.cost() > 0);
             connection.end(ends, &mut teller);
         }
         teller.flow
@@ -186,7 +144,7 @@ impl Connection {
             teller.summary.without_hello += 1;
             return;
         }
-        let known = |from: usize| matches!(verdicts[from], Verdict::Other(protocol) if protocol != crate::hello::Protocol::Unknown);
+        let known = |from: usize| matches!(verdicts[from], Verdict::Other(protocol) if protocol != Protocol::Unknown);
         // Without a SYN the client is who says what is known, or who has the higher port.
         let by_port = usize::from(ends[1].port() > ends[0].port());
         let client = match self.opener {
@@ -194,10 +152,7 @@ impl Connection {
             None if known(0) != known(1) => usize::from(known(1)),
             None => by_port,
         };
-        let protocol = match (verdicts[client], verdicts[1 - client]) {
-            (Verdict::Other(protocol), _) | (_, Verdict::Other(protocol)) => protocol,
-            _ => return,
-        };
+        let ((Verdict::Other(protocol), _) | (_, Verdict::Other(protocol))) = (verdicts[client], verdicts[1 - client]) else { return };
         let found = Found { range: 0..0, before: Vec::new(), second: false, greeting: Greeting::NotTls(protocol) };
         teller.tell(ends, client, found, 0, self.last);
     }

@@ -1,0 +1,230 @@
+//! From a connection to the way that it takes, or the answer that it gets.
+
+use std::{
+    num::NonZeroU16,
+    time::{Duration, Instant},
+};
+use tapline::{
+    addr::{Host, HostPort, Target, TargetSpec},
+    dial::Dialer,
+    event::{By, ConnId, End, Event, Phase},
+    forward::Forward,
+    hello::Name,
+    host::Version as HttpVersion,
+    opening::{self, Answer, Opening},
+    peek::Alert,
+    pool::{Policy, Pool},
+    proxy_header::Version,
+    relay::Settings,
+    route::{Also, Asked, Found, Outcome, Routed, Scheme, Table},
+    server::{Conn, Handler},
+    starttls::{Next, Starttls},
+};
+use tokio::time::timeout;
+
+/// What is decided by for each connection.
+pub struct Router {
+    pub table: Table<Way>,
+    pub otherwise: Otherwise,
+    pub through: Through,
+    /// For the whole opening, what comes before TLS included.
+    pub limit: Duration,
+    pub starttls: Option<Starttls>,
+    /// Whether decisions are told: what goes into the telling costs more than deciding.
+    pub told: bool,
+}
+
+/// The ways for those of whom no rule knows.
+pub struct Otherwise {
+    pub unknown_name: Option<Way>,
+    pub no_name: Option<Way>,
+    pub not_tls: Option<Way>,
+    pub bad_hello: Option<Way>,
+}
+
+/// Where a connection goes.
+pub enum Way {
+    Targets(Forward),
+    /// To the name itself, on this port.
+    Passthrough(NonZeroU16),
+}
+
+/// How names are connected to that clients choose.
+pub struct Through {
+    pub dialer: Dialer,
+    pub announce: Option<Version>,
+    pub relay: Settings,
+}
+
+/// What becomes of a connection.
+enum Decision<'r> {
+    Forward(&'r Forward, Option<Starttls>),
+    Passthrough(HostPort, Option<Starttls>),
+    Refuse(Answer, End),
+}
+
+/// A decision by name, while its reasons are at hand.
+struct Choice<'r> {
+    outcome: Outcome,
+    found: Option<Found<'r, Way>>,
+    way: Option<&'r Way>,
+    rule: String,
+}
+
+impl Handler for Router {
+    async fn handle(&self, mut conn: Conn) -> End {
+        // Boxed, so that its room is given back before the relay begins, which may be long.
+        match Box::pin(self.decide(&mut conn)).await {
+            Err(end) => end,
+            Ok(Decision::Forward(forward, starttls)) => forward.run_after(&mut conn, starttls).await,
+            Ok(Decision::Passthrough(to, starttls)) => {
+                let forward = match self.through.to(to).await {
+                    Ok(forward) => forward,
+                    Err(error) => return End::io(By::Local, Phase::Dial, &error),
+                };
+                forward.run_after(&mut conn, starttls).await
+            }
+            Ok(Decision::Refuse(answer, end)) => {
+                answer.say(conn.stream).await;
+                end
+            }
+        }
+    }
+}
+
+impl Router {
+    async fn decide(&self, conn: &mut Conn) -> Result<Decision<'_>, End> {
+        let (mut limit, mut starttls) = (self.limit, None);
+        if let Some(protocol) = self.starttls {
+            let started = Instant::now();
+            conn.progress.enter(Phase::Hello);
+            match timeout(limit, protocol.with_client(&mut conn.stream)).await {
+                Ok(Ok(Next::Hello)) => starttls = Some(protocol),
+                Ok(Ok(Next::Anything)) => {}
+                Ok(Err(end)) => return Ok(Decision::Refuse(Answer::Silence, end)),
+                Err(_) if protocol.late().is_empty() => {}
+                Err(_) => {
+                    let end = End::failed(By::Timeout, Phase::Hello, format!("no STARTTLS in {limit:?}"));
+                    return Ok(Decision::Refuse(Answer::Late(protocol), end));
+                }
+            }
+            // Whole milliseconds: it is told where it is over.
+            limit = Duration::from_millis(limit.saturating_sub(started.elapsed()).as_millis() as u64);
+        }
+        let opening = opening::read(&mut conn.stream, limit, self.starttls.is_none(), &conn.progress).await?;
+        let choice = self.choose(&opening);
+        if self.told {
+            conn.events.emit(Event::Routed(Box::new(self.routed(conn.id, &opening, &choice))));
+        }
+        let decision = match choice.way {
+            Some(Way::Targets(forward)) => Decision::Forward(forward, starttls),
+            Some(Way::Passthrough(port)) => Decision::Passthrough(asked_host(&opening, *port)?, starttls),
+            None => self.refusal(&opening, &choice),
+        };
+        // As it was sent, for those who are told of the client.
+        conn.authority = match opening {
+            Opening::Tls(hello) => hello.authority,
+            Opening::Http(request) => request.authority,
+            Opening::NotTls(_) | Opening::Bad(_) => None,
+        };
+        Ok(decision)
+    }
+
+    fn choose(&self, opening: &Opening) -> Choice<'_> {
+        let other = |outcome, way, rule: String| Choice { outcome, found: None, way, rule };
+        let Otherwise { unknown_name, no_name, not_tls, bad_hello } = &self.otherwise;
+        match opening {
+            Opening::NotTls(protocol) => other(Outcome::NotTls, not_tls.as_ref(), format!("not TLS but {protocol}")),
+            Opening::Bad(bad) => other(Outcome::BadHello, bad_hello.as_ref(), format!("bad hello: {}", bad.end.why)),
+            Opening::Http(request) if request.version == HttpVersion::Two => {
+                other(Outcome::NoName, no_name.as_ref(), "no name that can be read: HTTP/2 without TLS".to_owned())
+            }
+            Opening::Tls(_) | Opening::Http(_) => {
+                if name(opening).is_none_or(|name| *name == Name::Absent) {
+                    return other(Outcome::NoName, no_name.as_ref(), Outcome::NoName.words().to_owned());
+                }
+                match asked(opening).and_then(|asked| self.table.find(asked)) {
+                    Some(found) => Choice { outcome: Outcome::Matched, found: Some(found), way: Some(found.to()), rule: String::new() },
+                    None => other(Outcome::UnknownName, unknown_name.as_ref(), Outcome::UnknownName.words().to_owned()),
+                }
+            }
+        }
+    }
+
+    fn routed(&self, id: ConnId, opening: &Opening, choice: &Choice<'_>) -> Routed {
+        let hello = if let Opening::Tls(hello) = opening { Some(hello) } else { None };
+        let scheme = match opening {
+            Opening::Tls(_) => Some(Scheme::Tls),
+            Opening::Http(_) => Some(Scheme::Http),
+            Opening::NotTls(_) | Opening::Bad(_) => None,
+        };
+        let literal = if let Opening::Http(request) = opening { request.authority.clone() } else { None };
+        let target = choice.way.and_then(|way| match way {
+            Way::Targets(forward) => Some(forward.pool.backends().iter().map(|backend| &*backend.label).collect::<Vec<_>>().join(",")),
+            Way::Passthrough(port) => asked_host(opening, *port).ok().map(|to| to.to_string()),
+        });
+        Routed {
+            id,
+            outcome: choice.outcome,
+            scheme,
+            name: name(opening).and_then(Name::text).or(literal),
+            alpn: hello.map(|hello| hello.alpn_text()).unwrap_or_default(),
+            size: hello.map(|hello| hello.size()),
+            records: hello.map(|hello| hello.records()),
+            rule: choice.found.as_ref().map_or_else(|| choice.rule.clone(), ToString::to_string),
+            how: choice.found.as_ref().map(Found::how),
+            also: asked(opening).map(|asked| Also::of(&self.table, asked)).unwrap_or_default(),
+            target,
+        }
+    }
+
+    fn refusal(&self, opening: &Opening, choice: &Choice<'_>) -> Decision<'static> {
+        let answer = match opening {
+            Opening::Bad(bad) => return Decision::Refuse(bad.answer, bad.end.clone()),
+            Opening::Tls(_) => Answer::Alert(Alert::UnrecognizedName),
+            Opening::Http(request) if request.version == HttpVersion::Two => Answer::Http2,
+            Opening::Http(_) if choice.outcome == Outcome::NoName => {
+                Answer::Http(421, "the request names no host, and there is none for it")
+            }
+            Opening::Http(_) => Answer::Http(421, "there is no such host here"),
+            Opening::NotTls(_) if self.starttls == Some(Starttls::Postgres) => Answer::Postgres("TLS is required, for the server's name"),
+            Opening::NotTls(_) => Answer::Silence,
+        };
+        let what = name(opening).and_then(Name::text).map_or_else(|| choice.rule.clone(), |name| format!("{} {name}", choice.rule));
+        Decision::Refuse(answer, End::failed(By::Rule, Phase::Hello, format!("no route: {what}")))
+    }
+}
+
+impl Through {
+    /// The way to a host that a client has named.
+    async fn to(&self, to: HostPort) -> std::io::Result<Forward> {
+        let pool = Pool::new(&[TargetSpec { target: Target::Tcp(to), weight: 1 }], Policy::default()).await?;
+        Ok(Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() })
+    }
+}
+
+fn name(opening: &Opening) -> Option<&Name> {
+    match opening {
+        Opening::Tls(hello) => Some(&hello.name),
+        Opening::Http(request) => Some(&request.name),
+        Opening::NotTls(_) | Opening::Bad(_) => None,
+    }
+}
+
+/// What is looked up, where there is a name that can be.
+fn asked(opening: &Opening) -> Option<Asked<'_>> {
+    let name = name(opening)?.dns()?;
+    Some(match opening {
+        Opening::Tls(hello) => Asked { scheme: Scheme::Tls, name, alpn: &hello.alpn },
+        _ => Asked { scheme: Scheme::Http, name, alpn: &[] },
+    })
+}
+
+/// The host that passthrough leads to.
+fn asked_host(opening: &Opening, port: NonZeroU16) -> Result<HostPort, End> {
+    match asked(opening) {
+        Some(asked) => Ok(HostPort { host: Host::Name(asked.name.to_string()), port: port.get() }),
+        // Only rules lead there, and only names have rules.
+        None => Err(End::failed(By::Rule, Phase::Hello, "no name to pass through to")),
+    }
+}

@@ -1,0 +1,142 @@
+//! The UDP flows of a capture that look like QUIC or DTLS, as many as fit.
+
+use super::{
+    Each, Flow, Sighting, Stamp, Summary, Transport,
+    table::{Ends, MOST, MOST_HELD, Table},
+};
+use crate::hello::{self, Framing, Greeting, Protocol};
+use std::{net::SocketAddr, ops::ControlFlow};
+
+/// What clients say to servers, by who says it to whom.
+#[derive(Default)]
+pub(super) struct Datagrams {
+    table: Table<Client>,
+    held: usize,
+}
+
+#[derive(Default)]
+struct Client {
+    hellos: hello::Datagrams,
+    /// The random of the last hello.
+    random: Vec<u8>,
+    /// Bytes that came: it holds no more than these.
+    held: usize,
+    last: Stamp,
+    told: bool,
+}
+
+/// Whether a datagram may begin a connection of QUIC, or carry a handshake of DTLS in plaintext: packets with a long header
+/// and a version (RFC 8999 section 5.1), records of type 22 and version 254.x.
+pub(crate) fn may_be_handshake(datagram: &[u8]) -> bool {
+    match datagram {
+        [22, 0xfe, 0xfd..=0xff, ..] => true,
+        [0x80..=0xff, version @ ..] => version.first_chunk::<4>().is_some_and(|version| *version != [0; 4]),
+        _ => false,
+    }
+}
+
+/// Whether it is worth telling. What looks like an unknown version of QUIC is often something else; on the port of HTTP/3 it
+/// hardly is.
+fn counts(greeting: &Greeting, destination: SocketAddr) -> bool {
+    match greeting {
+        Greeting::Tls(_) | Greeting::Malformed(_) => true,
+        Greeting::NotTls(Protocol::Quic(_)) => destination.port() == 443,
+        Greeting::NotTls(_) => false,
+    }
+}
+
+impl Datagrams {
+    /// Takes a datagram.
+    pub(super) fn take(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        stamp: Stamp,
+        summary: &mut Summary,
+        each: Each<'_>,
+    ) -> ControlFlow<()> {
+        // What the server answers is no hello; its Initials look like those of a client.
+        if !may_be_handshake(datagram) || self.table.open.contains_key(&[destination, source]) {
+            return ControlFlow::Continue(());
+        }
+        let ends = [source, destination];
+        if !self.table.open.contains_key(&ends) {
+            let mut client = Client::default();
+            let greetings = client.take(datagram, stamp);
+            if !greetings.iter().all(|greeting| counts(greeting, destination)) {
+                return ControlFlow::Continue(());
+            }
+            summary.datagram_flows += 1;
+            self.held += client.held;
+            self.table.insert(ends, client);
+            return self.tell(ends, greetings, stamp, summary, each);
+        }
+        let Some(client) = self.table.open.get_mut(&ends) else { return ControlFlow::Continue(()) };
+        let before = client.held;
+        let greetings = client.take(datagram, stamp);
+        self.held += client.held - before;
+        self.tell(ends, greetings, stamp, summary, each)
+    }
+
+    fn tell(&mut self, ends: Ends, greetings: Vec<Greeting>, stamp: Stamp, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+        if let Some(client) = self.table.open.get_mut(&ends) {
+            for greeting in greetings.into_iter().filter(|greeting| counts(greeting, ends[1])) {
+                client.tell(ends, greeting, stamp, summary, each)?;
+            }
+        }
+        while self.table.open.len() > MOST || self.held > MOST_HELD {
+            let Some((ends, mut client)) = self.table.oldest() else { break };
+            self.held -= client.held;
+            summary.given_up += u64::from(!client.told);
+            client.end(ends, summary, each)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The capture ends: says what has begun and is not whole.
+    pub(super) fn end(&mut self, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+        while let Some((ends, mut client)) = self.table.oldest() {
+            client.end(ends, summary, each)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Client {
+    fn take(&mut self, datagram: &[u8], stamp: Stamp) -> Vec<Greeting> {
+        (self.held, self.last) = (self.held + datagram.len(), stamp);
+        self.hellos.take(datagram)
+    }
+
+    fn tell(&mut self, ends: Ends, greeting: Greeting, stamp: Stamp, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+        self.told = true;
+        // A client repeats its random after a HelloRetryRequest and with a cookie (RFC 8446 section 4.1.2, RFC 6347 section
+        // 4.2.1).
+        let (packets, second) = match &greeting {
+            Greeting::Tls(hello) => {
+                let packets = match hello.came {
+                    Framing::Quic { datagrams, .. } => datagrams,
+                    Framing::Dtls { fragments, .. } => fragments,
+                    Framing::Records { .. } | Framing::Bare | Framing::Ssl2 => 1,
+                };
+                (packets, std::mem::replace(&mut self.random, hello.random().to_vec()) == hello.random())
+            }
+            Greeting::NotTls(_) | Greeting::Malformed(_) => (1, false),
+        };
+        summary.count(&greeting);
+        let flow = Some(Flow { transport: Transport::Udp, source: ends[0], destination: ends[1] });
+        each(Sighting { time: stamp.time, flow, packet: Some(stamp.packet), packets, before: Vec::new(), second, greeting })
+    }
+
+    fn end(&mut self, ends: Ends, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+        match self.hellos.unfinished() {
+            // Initials of a server whose client was not captured cannot be opened either; servers have the lower port.
+            Some(malformed) if malformed.offset > 0 || ends[0].port() > ends[1].port() => {
+                let last = self.last;
+                self.tell(ends, Greeting::Malformed(malformed), last, summary, each)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
