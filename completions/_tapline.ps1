@@ -149,12 +149,14 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             break
         }
         'tapline;sni-route' {
+            [CompletionResult]::new('--routes', '--routes', [CompletionResultType]::ParameterName, 'Take rules from FILE or redis://HOST too, and follow their changes; may be given again. SIGHUP reads all again')
+            [CompletionResult]::new('--routes-interval', '--routes-interval', [CompletionResultType]::ParameterName, 'From one reading of all --routes to the next, beside what is noticed at once')
             [CompletionResult]::new('--unknown-name', '--unknown-name', [CompletionResultType]::ParameterName, 'For names that no rule has [default: refuse]')
             [CompletionResult]::new('--no-name', '--no-name', [CompletionResultType]::ParameterName, 'For hellos and requests without a name; HTTP/2 without TLS has none that can be read [default: refuse]')
             [CompletionResult]::new('--not-tls', '--not-tls', [CompletionResultType]::ParameterName, 'For clients that speak neither TLS nor HTTP [default: refuse]')
             [CompletionResult]::new('--bad-hello', '--bad-hello', [CompletionResultType]::ParameterName, 'For hellos and requests that are malformed, broken off or late, also of clients that wait for the server to speak first; all that was read is sent on [default: refuse]')
             [CompletionResult]::new('--starttls', '--starttls', [CompletionResultType]::ParameterName, 'Speak postgres or smtp with clients and targets until TLS begins; HTTP is not looked for')
-            [CompletionResult]::new('--test', '--test', [CompletionResultType]::ParameterName, 'Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route')
+            [CompletionResult]::new('--test', '--test', [CompletionResultType]::ParameterName, 'Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route')
             [CompletionResult]::new('--hello-timeout', '--hello-timeout', [CompletionResultType]::ParameterName, 'For the whole ClientHello, from the accept or the PROXY header on')
             [CompletionResult]::new('--policy', '--policy', [CompletionResultType]::ParameterName, 'How the next backend is chosen')
             [CompletionResult]::new('--check-interval', '--check-interval', [CompletionResultType]::ParameterName, 'From one check of a backend to the next')

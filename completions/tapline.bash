@@ -642,12 +642,20 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__sni__subcmd__route)
-            opts="-q -h --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --routes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --routes-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --unknown-name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -142,12 +142,14 @@ set edit:completion:arg-completer[tapline] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'tapline;sni-route'= {
+            cand --routes 'Take rules from FILE or redis://HOST too, and follow their changes; may be given again. SIGHUP reads all again'
+            cand --routes-interval 'From one reading of all --routes to the next, beside what is noticed at once'
             cand --unknown-name 'For names that no rule has [default: refuse]'
             cand --no-name 'For hellos and requests without a name; HTTP/2 without TLS has none that can be read [default: refuse]'
             cand --not-tls 'For clients that speak neither TLS nor HTTP [default: refuse]'
             cand --bad-hello 'For hellos and requests that are malformed, broken off or late, also of clients that wait for the server to speak first; all that was read is sent on [default: refuse]'
             cand --starttls 'Speak postgres or smtp with clients and targets until TLS begins; HTTP is not looked for'
-            cand --test 'Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route'
+            cand --test 'Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route'
             cand --hello-timeout 'For the whole ClientHello, from the accept or the PROXY header on'
             cand --policy 'How the next backend is chosen'
             cand --check-interval 'From one check of a backend to the next'

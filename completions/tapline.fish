@@ -173,13 +173,15 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l json -d 'JS
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l routes -d 'Take rules from FILE or redis://HOST too, and follow their changes; may be given again. SIGHUP reads all again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l routes-interval -d 'From one reading of all --routes to the next, beside what is noticed at once' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l unknown-name -d 'For names that no rule has [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-name -d 'For hellos and requests without a name; HTTP/2 without TLS has none that can be read [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l not-tls -d 'For clients that speak neither TLS nor HTTP [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bad-hello -d 'For hellos and requests that are malformed, broken off or late, also of clients that wait for the server to speak first; all that was read is sent on [default: refuse]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l starttls -d 'Speak postgres or smtp with clients and targets until TLS begins; HTTP is not looked for' -r -f -a "postgres\t''
 smtp\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l test -d 'Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l test -d 'Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"

@@ -2,9 +2,11 @@
 
 mod faults;
 mod given;
+mod routes;
 
 pub use faults::Faults;
 pub use given::Given;
+pub use routes::Routes;
 
 use crate::{
     serve::Session,

@@ -10,16 +10,18 @@ use crate::{
 use clap::ValueEnum;
 use offline::Question;
 use router::{Otherwise, Router, Through, Way};
-use std::{collections::HashMap, io, process::ExitCode};
+use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
     dial::{Dialer, Options, Reach},
     forward::Forward,
     health::Probe,
     pool::{Policy, Pool},
-    route::{Coalescing, Destination, Matcher, Rule, Scheme, Table, coalescing, fixed_target},
+    route::{Coalescing, Destination, Rule, Scheme, Table, coalescing, fixed_target},
+    routes::{ARGUMENTS, Entry, Forwards, Kept, Known, Live},
     starttls::Starttls,
 };
+use tokio::runtime::Handle;
 
 /// Route TLS by SNI and HTTP by Host, without decrypting
 ///
@@ -36,8 +38,10 @@ pub struct SniRoute {
     /// Where to listen
     listen: ListenAddr,
     /// Rules; a name may have several targets
-    #[arg(required = true, value_name = "NAME=TARGET[,TARGET...]")]
+    #[arg(required_unless_present = "routes", value_name = "NAME=TARGET[,TARGET...]")]
     rules: Vec<Rule>,
+    #[command(flatten)]
+    routes: args::Routes,
     #[command(flatten)]
     routing: Routing,
     #[command(flatten)]
@@ -80,7 +84,7 @@ struct Routing {
     /// asks for no TLS speaks no TLS. SMTP clients get nothing but STARTTLS.
     #[arg(long, value_name = "PROTOCOL", hide_possible_values = true)]
     starttls: Option<StarttlsName>,
-    /// Say which rule each NAME would get and why, and open no socket; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1
+    /// Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1
     /// if one of them has no route
     #[arg(long, value_name = "NAME", num_args = 1..)]
     test: Vec<Question>,
@@ -106,41 +110,55 @@ Examples:
   tapline sni-route :443 'www.a.test=web1:443,web2:443' '*.a.test=apps:443'
   tapline sni-route :80 a.test=web:80 http://b.test=other:80 --bad-hello 127.0.0.1:22
   tapline sni-route 8443 '*.a.test=9443' a.test/acme-tls/1=9444 --test www.a.test a.test/acme-tls/1
-  tapline sni-route 5432 'db.a.test=pg1:5432' --starttls postgres";
+  tapline sni-route 5432 'db.a.test=pg1:5432' --starttls postgres
+  tapline sni-route :443 --routes /etc/tapline/routes --routes redis://:secret@redis.test/1";
 
 impl SniRoute {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let events = session.reporter.events();
         let starttls = self.routing.starttls.map(Starttls::from);
-        let table = self.table(starttls)?;
+        self.check(starttls)?;
+        let connect = self.connect;
+        let dialer = session.reading(move || connect.dialer()).await?;
+        let follow = self.routes.follow(session, &events);
+        let fits = Box::new(move |rule: &Rule| fits(rule, starttls));
+        let loaded = self.routes.load(self.rules, &dialer, fits, session).await?;
+        let live = loaded.live().clone();
         if !self.routing.test.is_empty() {
-            return offline::answer(&self.routing, &table, &session.reporter).await;
+            return offline::answer(&self.routing, &live, &session.reporter).await;
         }
-        let shared = coalescing(table.iter());
-        let (table, pools) = pools(self.rules, self.balance.policy.into()).await?;
+        let shared = live.look(|table| coalescing(table.iter()));
         let fixed = [self.routing.unknown_name, self.routing.no_name, self.routing.not_tls, self.routing.bad_hello];
         let mut others = Vec::new();
         for target in fixed {
             others.push(one(target).await?);
         }
-        let all: Vec<Pool> = pools.iter().chain(others.iter().flatten()).cloned().collect();
-        let dialer = session.reading(move || self.connect.dialer()).await?;
+        let fixed: Vec<Pool> = others.iter().flatten().cloned().collect();
         let announce = self.announce.version();
-        let checks = self.balance.checks(Probe::Connect(announce));
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let reach = Reach { private: self.routing.allow_private, own: server.addr().socket_addr() };
         let options = Options { reach: Some(reach), ..dialer.options };
         let through = Through { dialer: Dialer { options, ..dialer.clone() }, announce, relay: relay.clone() };
-        let forward = |pool| Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() };
-        let mut others = others.into_iter().map(|pool| pool.map(|pool| Way::Targets(forward(pool))));
+        let forward = |pool| Way::Targets(Arc::new(Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() }));
+        let mut others = others.into_iter().map(|pool| pool.map(forward));
         let mut other = || others.next().flatten();
         let otherwise = Otherwise { unknown_name: other(), no_name: other(), not_tls: other(), bad_hello: other() };
+        let forwards = Arc::new(Forwards {
+            dialer: dialer.clone(),
+            announce,
+            relay: relay.clone(),
+            policy: self.balance.policy.into(),
+            checks: self.balance.checks(Probe::Connect(announce)),
+            shutdown: session.shutdown.clone(),
+            events: events.clone(),
+            runtime: Handle::current(),
+            known: Known::default(),
+        });
+        prepare(&forwards, &live).await?;
         let router = Router {
-            table: table.map(|to| match to {
-                Planned::Pool(pool) => Way::Targets(forward(pool)),
-                Planned::Passthrough(port) => Way::Passthrough(port),
-            }),
+            live: live.clone(),
+            forwards: forwards.clone(),
             otherwise,
             through,
             limit: self.hello.hello_timeout,
@@ -148,7 +166,8 @@ impl SniRoute {
             told: !session.reporter.style().quiet && (session.reporter.style().json || session.reporter.style().explain),
         };
         let started = |_: &_| {
-            for pool in &all {
+            forwards.begin_all(&live);
+            for pool in &fixed {
                 pool.announce(&events);
             }
             relay.announce(&events);
@@ -158,73 +177,53 @@ impl SniRoute {
                      both, browsers may ask for one over an HTTP/2 connection to the other; give each a certificate, or answer 421"
                 ));
             }
-            // Where there is one target alone, it is tried whatever a check says.
-            for pool in all.iter().filter(|pool| pool.backends().len() > 1) {
-                if let Some(checks) = &checks {
-                    session.check(pool, checks, &dialer);
-                }
-            }
+            loaded.follow(follow);
         };
         let served = Box::pin(self.serve.run(server, router, session, started)).await;
-        Pool::report(&all, &events);
+        forwards.report(&live, &fixed);
         watching.finish(served, session).await
     }
 
-    /// The rules, once they are known to make sense together.
-    fn table(&self, starttls: Option<Starttls>) -> Result<Table<Destination>, UsageError> {
-        let table = Table::new(self.rules.iter().map(|rule| (rule.matcher.clone(), rule.to.clone())));
-        let table = table.map_err(|error| UsageError(error.to_string()))?;
-        let Some(starttls) = starttls else { return Ok(table) };
-        if let Some(rule) = self.rules.iter().find(|rule| rule.matcher.scheme == Some(Scheme::Http)) {
-            return Err(UsageError(format!("{} never fits: HTTP is not looked for with --starttls", rule.matcher)));
-        }
+    /// Whether the arguments make sense together.
+    fn check(&self, starttls: Option<Starttls>) -> Result<(), UsageError> {
         let Routing { unknown_name, no_name, not_tls, bad_hello, .. } = &self.routing;
         let fixed = [unknown_name, no_name, not_tls, bad_hello].into_iter().flatten();
-        let targets = self.rules.iter().filter_map(|rule| match &rule.to {
-            Destination::Targets(targets) => Some(targets),
-            Destination::Passthrough(_) => None,
-        });
-        match targets.flatten().chain(fixed).find(|spec| matches!(spec.target, Target::Tls(_))) {
-            Some(spec) => {
-                Err(UsageError(format!("{} is spoken to in TLS from the first byte on, and cannot speak {starttls} before", spec.target)))
-            }
-            None => Ok(table),
+        let all = self.rules.iter().map(|rule| fits(rule, starttls)).chain(fixed.map(|spec| speaks(spec, starttls)));
+        all.collect::<Result<(), String>>().map_err(UsageError)
+    }
+}
+
+/// Whether a rule makes sense where another protocol comes before TLS, or why not.
+fn fits(rule: &Rule, starttls: Option<Starttls>) -> Result<(), String> {
+    if starttls.is_some() && rule.matcher.scheme == Some(Scheme::Http) {
+        return Err(format!("{} never fits: HTTP is not looked for with --starttls", rule.matcher));
+    }
+    match &rule.to {
+        Destination::Targets(targets) => targets.iter().try_for_each(|spec| speaks(spec, starttls)),
+        Destination::Passthrough(_) => Ok(()),
+    }
+}
+
+fn speaks(spec: &TargetSpec, starttls: Option<Starttls>) -> Result<(), String> {
+    match (&spec.target, starttls) {
+        (Target::Tls(_), Some(starttls)) => {
+            Err(format!("{} is spoken to in TLS from the first byte on, and cannot speak {starttls} before", spec.target))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the pools of the rules that are arguments, which serve somebody from the start.
+async fn prepare(forwards: &Forwards, live: &Live<Kept>) -> io::Result<()> {
+    let entries = |table: &Table<Arc<Entry<Kept>>>| -> Vec<_> {
+        table.iter().map(|found| found.to()).filter(|entry| entry.source == ARGUMENTS).cloned().collect()
+    };
+    for entry in live.look(entries) {
+        if let Destination::Targets(targets) = &entry.rule.to {
+            forwards.prepare(&entry, targets).await?;
         }
     }
-}
-
-/// Where a rule leads, before it is known how to connect.
-enum Planned {
-    Pool(Pool),
-    Passthrough(std::num::NonZeroU16),
-}
-
-/// The rules with their pools, and each pool once. Rules with the same several targets share one, so that turns and checks
-/// count for all of them.
-async fn pools(rules: Vec<Rule>, policy: Policy) -> anyhow::Result<(Table<Planned>, Vec<Pool>)> {
-    let (mut planned, mut all): (Vec<(Matcher, _)>, Vec<Pool>) = (Vec::new(), Vec::new());
-    let mut shared: HashMap<String, Pool> = HashMap::new();
-    for Rule { matcher, to } in rules {
-        let targets = match to {
-            Destination::Targets(targets) => targets,
-            Destination::Passthrough(port) => {
-                planned.push((matcher, Planned::Passthrough(port)));
-                continue;
-            }
-        };
-        let several = (targets.len() > 1).then(|| format!("{targets:?}"));
-        let pool = match several.as_ref().and_then(|several| shared.get(several)) {
-            Some(pool) => pool.clone(),
-            None => {
-                let pool = Pool::new(&targets, policy).await?;
-                all.push(pool.clone());
-                shared.extend(several.map(|several| (several, pool.clone())));
-                pool
-            }
-        };
-        planned.push((matcher, Planned::Pool(pool)));
-    }
-    Ok((Table::new(planned).map_err(|error| UsageError(error.to_string()))?, all))
+    Ok(())
 }
 
 /// A pool of one, where a target is given.

@@ -166,6 +166,8 @@ impl TargetSpec {
                 None => all.push(Self { target: part.parse()?, weight: 1 }),
             }
         }
+        // There may be very many lists, of one target or two each.
+        all.shrink_to_fit();
         Ok(all)
     }
 }

@@ -89,6 +89,8 @@ pub enum Event {
     Target { target: Arc<str>, connections: u64, failed: u64, received: u64, sent: u64 },
     /// A backend went up or down by its active checks.
     Health { target: String, up: bool, why: String },
+    /// A source of rules was read. `why` tells what was skipped, or why all is as it was.
+    Routes { source: String, rules: usize, added: usize, removed: usize, changed: usize, skipped: usize, why: Option<String> },
     /// A connection could not be accepted; the next attempt comes after the pause.
     AcceptFailed {
         why: String,

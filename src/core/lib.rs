@@ -27,6 +27,7 @@ pub mod proxy_header;
 pub mod record;
 pub mod relay;
 pub mod route;
+pub mod routes;
 pub mod scan;
 mod seldom;
 pub mod server;

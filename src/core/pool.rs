@@ -183,20 +183,17 @@ impl Pool {
 
     /// Says what each target that was asked has come to: once for each name, in however many pools it is.
     pub fn report(pools: &[Self], events: &Events) {
-        let mut totals: Vec<(&Arc<str>, [u64; 4])> = Vec::new();
-        for backend in pools.iter().flat_map(Self::backends) {
-            let Totals { connections, failed, received, sent } = &backend.totals;
-            let counts = [connections, failed, received, sent].map(|count| count.load(Relaxed));
-            match totals.iter_mut().find(|(name, _)| **name == backend.label) {
-                Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
-                None => totals.push((&backend.label, counts)),
-            }
+        let mut tally = Tally::default();
+        for pool in pools {
+            tally.add(pool);
         }
-        for (target, [connections, failed, received, sent]) in totals {
-            if connections + failed > 0 {
-                events.emit(Event::Target { target: target.clone(), connections, failed, received, sent });
-            }
-        }
+        tally.tell(events);
+    }
+
+    /// Whether nobody uses it now.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.backends.iter().all(|backend| backend.open() == 0)
     }
 
     /// Backends in the order in which they are to be tried: the policy's choice, then the others in turn, those that
@@ -242,6 +239,50 @@ impl Pool {
         let best = best.unwrap_or(0);
         turns[best] -= total;
         best
+    }
+}
+
+/// What targets have come to, added up by their names, in the order in which they were added.
+#[derive(Debug, Default)]
+pub struct Tally {
+    sums: Vec<(Arc<str>, [u64; 4])>,
+    places: HashMap<Arc<str>, usize>,
+}
+
+impl Tally {
+    /// Adds what the targets of a pool have come to, those that were asked at all.
+    pub fn add(&mut self, pool: &Pool) {
+        for backend in pool.backends() {
+            let Totals { connections, failed, received, sent } = &backend.totals;
+            let counts = [connections, failed, received, sent].map(|count| count.load(Relaxed));
+            if counts[..2] == [0, 0] {
+                continue;
+            }
+            let place = *self.places.entry(backend.label.clone()).or_insert_with(|| {
+                self.sums.push((backend.label.clone(), [0; 4]));
+                self.sums.len() - 1
+            });
+            self.sums[place].1.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+    }
+
+    /// How many targets there are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Whether no target was asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Says all of it.
+    pub fn tell(&self, events: &Events) {
+        for (target, [connections, failed, received, sent]) in self.sums.iter().cloned() {
+            events.emit(Event::Target { target, connections, failed, received, sent });
+        }
     }
 }
 

@@ -69,6 +69,18 @@ pub fn fixed_target(text: &str) -> Result<TargetSpec, AddrError> {
     text.parse()
 }
 
+/// What a table of rules leads to, whatever else is kept beside it.
+pub trait Leads {
+    /// Where it leads.
+    fn destination(&self) -> &Destination;
+}
+
+impl Leads for Destination {
+    fn destination(&self) -> &Destination {
+        self
+    }
+}
+
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {

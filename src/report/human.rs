@@ -148,6 +148,16 @@ fn line(event: &Event) -> Line {
             let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
             return Line::painted(format!("{target} is "), paint, state, format!(": {why}"));
         }
+        Event::Routes { source, rules, added, removed, changed, skipped, why } => {
+            let changes = [(added, "added"), (removed, "removed"), (changed, "changed"), (skipped, "skipped")];
+            let changes: Vec<_> = changes.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+            let changes = if changes.is_empty() { "as before".into() } else { changes.join(", ") };
+            let before = format!("routes of {source}: {rules} rule{}, {changes}", if *rules == 1 { "" } else { "s" });
+            return match why {
+                Some(why) => Line::painted(format!("{before}: "), BAD, why, ""),
+                None => before.into(),
+            };
+        }
         Event::AcceptFailed { why, retry_in } => format!("cannot accept a connection: {why}; trying again in {}", span(*retry_in)),
         Event::Draining { open, grace } => format!("draining: {open} open, at most {} more; again to end them now", span(*grace)),
         Event::Drained { aborted: 0 } => "drained".into(),

@@ -11,6 +11,7 @@ mod listen;
 mod packets;
 mod proxy;
 mod proxy_header;
+mod routes;
 mod scan;
 mod serving;
 mod sni_peek;

@@ -13,9 +13,13 @@ mod openssl;
 mod proxy_header;
 mod readme;
 mod relay;
+mod routes;
 mod servers;
 mod starttls;
 #[path = "../it/support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "the other tests use more of it")]
+#[path = "../it/tls.rs"]
+mod tls;
 mod tshark;
 mod witnesses;

@@ -20,16 +20,32 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let child = make(folder.path());
         let server = Self { child, folder };
-        let started = Instant::now();
-        // These servers say in a log, each in its own way, that they listen; that one can connect says the same.
-        while UnixStream::connect(server.socket()).is_err() {
-            assert!(started.elapsed() < DEADLINE, "the server does not listen");
-            std::thread::yield_now();
-        }
+        server.wait();
         server
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Kills it, so that it says no goodbye.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts another one in its place.
+    pub fn again(&mut self, make: impl FnOnce(&Path) -> Child) {
+        self.child = make(self.folder.path());
+        self.wait();
+    }
+
+    fn wait(&self) {
+        let started = Instant::now();
+        // These servers say in a log, each in its own way, that they listen; that one can connect says the same.
+        while UnixStream::connect(self.socket()).is_err() {
+            assert!(started.elapsed() < DEADLINE, "the server does not listen");
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 
@@ -37,15 +53,21 @@ impl Server {
         format!("unix:{}", self.socket().display())
     }
 
-    fn redis() -> Self {
-        Self::start(|folder| {
-            let socket = folder.join("socket");
-            outside("redis-server")
-                .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", socket.to_str().unwrap()])
-                .spawn()
-                .expect("redis-server is installed")
-        })
+    pub fn redis() -> Self {
+        Self::start(|folder| redis(folder, &[]))
     }
+}
+
+/// redis, with its memory in memory only.
+pub fn redis(folder: &Path, args: &[&str]) -> Child {
+    let socket = folder.join("socket");
+    outside("redis-server")
+        .current_dir(folder)
+        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", socket.to_str().unwrap()])
+        .args(args)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
 }
 
 /// haproxy; SOCKET in `config` is where it is to listen.

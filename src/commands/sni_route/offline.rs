@@ -10,7 +10,8 @@ use std::{fmt, process::ExitCode, str::FromStr};
 use tapline::{
     addr::AddrError,
     name::ServerName,
-    route::{Alpn, Also, Asked, Destination, Found, Outcome, Scheme, Table, write_why},
+    route::{Alpn, Also, Asked, Destination, Found, Leads, Outcome, Scheme, Table, write_why},
+    routes::{Kept, Live},
 };
 
 /// What a client would ask for: `[SCHEME://]NAME[/ALPN[,ALPN...]]`.
@@ -54,10 +55,10 @@ struct Route {
 }
 
 /// Answers all questions on stdout.
-pub async fn answer(routing: &Routing, table: &Table<Destination>, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+pub async fn answer(routing: &Routing, live: &Live<Kept>, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let mut all_have_one = true;
     for question in &routing.test {
-        let route = route(question, routing, table);
+        let route = live.look(|table| route(question, routing, table));
         all_have_one &= route.target.is_some();
         if reporter.result(&route).await.is_err() {
             break;
@@ -66,11 +67,11 @@ pub async fn answer(routing: &Routing, table: &Table<Destination>, reporter: &Re
     Ok(ExitCode::from(if all_have_one { 0 } else { exit::NO }))
 }
 
-fn route(question: &Question, routing: &Routing, table: &Table<Destination>) -> Route {
+fn route(question: &Question, routing: &Routing, table: &Table<impl Leads>) -> Route {
     let Question { scheme, name, alpn } = question;
     let asked = Asked { scheme: *scheme, name, alpn };
     let found = table.find(asked);
-    let target = match found.map(|found| found.to()) {
+    let target = match found.map(|found| found.to().destination()) {
         Some(Destination::Passthrough(port)) => Some(format!("{name}:{port}")),
         Some(targets @ Destination::Targets(_)) => Some(targets.to_string()),
         None => routing.unknown_name.as_ref().map(|spec| spec.target.to_string()),

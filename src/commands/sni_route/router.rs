@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU16,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tapline::{
@@ -16,7 +17,8 @@ use tapline::{
     pool::{Policy, Pool},
     proxy_header::Version,
     relay::Settings,
-    route::{Also, Asked, Found, Outcome, Routed, Scheme, Table},
+    route::{Also, Asked, Destination, Outcome, Routed, Scheme},
+    routes::{Entry, Forwards, Kept, Live},
     server::{Conn, Handler},
     starttls::{Next, Starttls},
 };
@@ -24,7 +26,8 @@ use tokio::time::timeout;
 
 /// What is decided by for each connection.
 pub struct Router {
-    pub table: Table<Way>,
+    pub live: Live<Kept>,
+    pub forwards: Arc<Forwards>,
     pub otherwise: Otherwise,
     pub through: Through,
     /// For the whole opening, what comes before TLS included.
@@ -43,10 +46,11 @@ pub struct Otherwise {
 }
 
 /// Where a connection goes.
+#[derive(Clone)]
 pub enum Way {
-    Targets(Forward),
-    /// To the name itself, on this port.
-    Passthrough(NonZeroU16),
+    Targets(Arc<Forward>),
+    /// To the targets of a rule, whose pool is made for its first client.
+    Rule(Arc<Entry<Kept>>),
 }
 
 /// How names are connected to that clients choose.
@@ -57,18 +61,19 @@ pub struct Through {
 }
 
 /// What becomes of a connection.
-enum Decision<'r> {
-    Forward(&'r Forward, Option<Starttls>),
+enum Decision {
+    Forward(Arc<Forward>, Option<Starttls>),
     Passthrough(HostPort, Option<Starttls>),
     Refuse(Answer, End),
 }
 
-/// A decision by name, while its reasons are at hand.
-struct Choice<'r> {
+/// A decision by name, and its reasons where they are told.
+struct Choice {
     outcome: Outcome,
-    found: Option<Found<'r, Way>>,
-    way: Option<&'r Way>,
+    way: Option<Way>,
     rule: String,
+    how: Option<&'static str>,
+    also: Vec<Also>,
 }
 
 impl Handler for Router {
@@ -93,7 +98,7 @@ impl Handler for Router {
 }
 
 impl Router {
-    async fn decide(&self, conn: &mut Conn) -> Result<Decision<'_>, End> {
+    async fn decide(&self, conn: &mut Conn) -> Result<Decision, End> {
         let (mut limit, mut starttls) = (self.limit, None);
         if let Some(protocol) = self.starttls {
             let started = Instant::now();
@@ -113,14 +118,20 @@ impl Router {
         }
         let opening = opening::read(&mut conn.stream, limit, self.starttls.is_none(), &conn.progress).await?;
         let choice = self.choose(&opening);
-        if self.told {
-            conn.events.emit(Event::Routed(Box::new(self.routed(conn.id, &opening, &choice))));
-        }
-        let decision = match choice.way {
-            Some(Way::Targets(forward)) => Decision::Forward(forward, starttls),
-            Some(Way::Passthrough(port)) => Decision::Passthrough(asked_host(&opening, *port)?, starttls),
+        let decision = match &choice.way {
+            Some(Way::Targets(forward)) => Decision::Forward(forward.clone(), starttls),
+            Some(Way::Rule(entry)) => match &entry.rule.to {
+                Destination::Targets(targets) => {
+                    let forward = self.forwards.of(entry, targets).await.map_err(|error| End::io(By::Local, Phase::Dial, &error))?;
+                    Decision::Forward(forward, starttls)
+                }
+                Destination::Passthrough(port) => Decision::Passthrough(asked_host(&opening, *port)?, starttls),
+            },
             None => self.refusal(&opening, &choice),
         };
+        if self.told {
+            conn.events.emit(Event::Routed(Box::new(routed(conn.id, &opening, choice, &decision))));
+        }
         // As it was sent, for those who are told of the client.
         conn.authority = match opening {
             Opening::Tls(hello) => hello.authority,
@@ -130,55 +141,35 @@ impl Router {
         Ok(decision)
     }
 
-    fn choose(&self, opening: &Opening) -> Choice<'_> {
-        let other = |outcome, way, rule: String| Choice { outcome, found: None, way, rule };
+    fn choose(&self, opening: &Opening) -> Choice {
+        let other = |outcome, way: &Option<Way>, rule: String| Choice { outcome, way: way.clone(), rule, how: None, also: Vec::new() };
         let Otherwise { unknown_name, no_name, not_tls, bad_hello } = &self.otherwise;
         match opening {
-            Opening::NotTls(protocol) => other(Outcome::NotTls, not_tls.as_ref(), format!("not TLS but {protocol}")),
-            Opening::Bad(bad) => other(Outcome::BadHello, bad_hello.as_ref(), format!("bad hello: {}", bad.end.why)),
+            Opening::NotTls(protocol) => other(Outcome::NotTls, not_tls, format!("not TLS but {protocol}")),
+            Opening::Bad(bad) => other(Outcome::BadHello, bad_hello, format!("bad hello: {}", bad.end.why)),
             Opening::Http(request) if request.version == HttpVersion::Two => {
-                other(Outcome::NoName, no_name.as_ref(), "no name that can be read: HTTP/2 without TLS".to_owned())
+                other(Outcome::NoName, no_name, "no name that can be read: HTTP/2 without TLS".to_owned())
             }
             Opening::Tls(_) | Opening::Http(_) => {
                 if name(opening).is_none_or(|name| *name == Name::Absent) {
-                    return other(Outcome::NoName, no_name.as_ref(), Outcome::NoName.words().to_owned());
+                    return other(Outcome::NoName, no_name, Outcome::NoName.words().to_owned());
                 }
-                match asked(opening).and_then(|asked| self.table.find(asked)) {
-                    Some(found) => Choice { outcome: Outcome::Matched, found: Some(found), way: Some(found.to()), rule: String::new() },
-                    None => other(Outcome::UnknownName, unknown_name.as_ref(), Outcome::UnknownName.words().to_owned()),
-                }
+                let Some(asked) = asked(opening) else {
+                    return other(Outcome::UnknownName, unknown_name, Outcome::UnknownName.words().to_owned());
+                };
+                self.live.look(|table| {
+                    let also = if self.told { Also::of(table, asked) } else { Vec::new() };
+                    let Some(found) = table.find(asked) else {
+                        return Choice { also, ..other(Outcome::UnknownName, unknown_name, Outcome::UnknownName.words().to_owned()) };
+                    };
+                    let rule = if self.told { found.to_string() } else { String::new() };
+                    Choice { outcome: Outcome::Matched, way: Some(Way::Rule(found.to().clone())), rule, how: Some(found.how()), also }
+                })
             }
         }
     }
 
-    fn routed(&self, id: ConnId, opening: &Opening, choice: &Choice<'_>) -> Routed {
-        let hello = if let Opening::Tls(hello) = opening { Some(hello) } else { None };
-        let scheme = match opening {
-            Opening::Tls(_) => Some(Scheme::Tls),
-            Opening::Http(_) => Some(Scheme::Http),
-            Opening::NotTls(_) | Opening::Bad(_) => None,
-        };
-        let literal = if let Opening::Http(request) = opening { request.authority.clone() } else { None };
-        let target = choice.way.and_then(|way| match way {
-            Way::Targets(forward) => Some(forward.pool.backends().iter().map(|backend| &*backend.label).collect::<Vec<_>>().join(",")),
-            Way::Passthrough(port) => asked_host(opening, *port).ok().map(|to| to.to_string()),
-        });
-        Routed {
-            id,
-            outcome: choice.outcome,
-            scheme,
-            name: name(opening).and_then(Name::text).or(literal),
-            alpn: hello.map(|hello| hello.alpn_text()).unwrap_or_default(),
-            size: hello.map(|hello| hello.size()),
-            records: hello.map(|hello| hello.records()),
-            rule: choice.found.as_ref().map_or_else(|| choice.rule.clone(), ToString::to_string),
-            how: choice.found.as_ref().map(Found::how),
-            also: asked(opening).map(|asked| Also::of(&self.table, asked)).unwrap_or_default(),
-            target,
-        }
-    }
-
-    fn refusal(&self, opening: &Opening, choice: &Choice<'_>) -> Decision<'static> {
+    fn refusal(&self, opening: &Opening, choice: &Choice) -> Decision {
         let answer = match opening {
             Opening::Bad(bad) => return Decision::Refuse(bad.answer, bad.end.clone()),
             Opening::Tls(_) => Answer::Alert(Alert::UnrecognizedName),
@@ -192,6 +183,35 @@ impl Router {
         };
         let what = name(opening).and_then(Name::text).map_or_else(|| choice.rule.clone(), |name| format!("{} {name}", choice.rule));
         Decision::Refuse(answer, End::failed(By::Rule, Phase::Hello, format!("no route: {what}")))
+    }
+}
+
+/// What was decided, to be told.
+fn routed(id: ConnId, opening: &Opening, choice: Choice, decision: &Decision) -> Routed {
+    let hello = if let Opening::Tls(hello) = opening { Some(hello) } else { None };
+    let scheme = match opening {
+        Opening::Tls(_) => Some(Scheme::Tls),
+        Opening::Http(_) => Some(Scheme::Http),
+        Opening::NotTls(_) | Opening::Bad(_) => None,
+    };
+    let literal = if let Opening::Http(request) = opening { request.authority.clone() } else { None };
+    let target = match decision {
+        Decision::Forward(forward, _) => Some(forward.pool.backends().iter().map(|backend| &*backend.label).collect::<Vec<_>>().join(",")),
+        Decision::Passthrough(to, _) => Some(to.to_string()),
+        Decision::Refuse(..) => None,
+    };
+    Routed {
+        id,
+        outcome: choice.outcome,
+        scheme,
+        name: name(opening).and_then(Name::text).or(literal),
+        alpn: hello.map(|hello| hello.alpn_text()).unwrap_or_default(),
+        size: hello.map(|hello| hello.size()),
+        records: hello.map(|hello| hello.records()),
+        rule: choice.rule,
+        how: choice.how,
+        also: choice.also,
+        target,
     }
 }
 

@@ -104,9 +104,12 @@ impl<R: Read> Source<R> {
         if self.rest().len() < count && (self.rest().is_empty() || self.at + count > self.buffer.len()) {
             self.buffer.copy_within(self.at..self.end, 0);
             (self.at, self.end) = (0, self.end - self.at);
-            self.buffer.resize(self.buffer.len().max(count), 0);
         }
         while self.rest().len() < count {
+            // A length is believed as far as there are bytes for it.
+            if self.end == self.buffer.len() {
+                self.buffer.resize(2 * self.end, 0);
+            }
             match self.source.read(&mut self.buffer[self.end..]) {
                 Ok(0) => return Ok(false),
                 Ok(read) => self.end += read,

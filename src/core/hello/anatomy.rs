@@ -157,8 +157,8 @@ fn extension(scope: &mut Scope<'_>, seen: &mut HashSet<u64>) {
 /// RFC 5246 appendix E.2.
 fn ssl2(scope: &mut Scope<'_>) {
     scope.group("V2ClientHello", |scope| {
-        scope.number("msg_length", 2);
-        scope.note("the highest bit is set, which no TLS record has there");
+        let length = scope.number("msg_length", 2).unwrap_or_default() & 0x7fff;
+        scope.note(format!("{length} bytes: the highest bit only says that this is a header of 2 bytes"));
         scope.named("msg_type", 1, |_| Some("client_hello".into()));
         scope.named("version", 2, names::version);
         let lengths = ["cipher_spec_length", "session_id_length", "challenge_length"].map(|name| scope.number(name, 2));

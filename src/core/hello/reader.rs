@@ -1,7 +1,7 @@
 //! From the bytes of the wire to the first handshake message: TLS records (RFC 8446 section 5.1) and the older format of
 //! SSL 2.0 (RFC 5246 appendix E.2). Each byte is judged once, when it is there.
 
-use super::{Framing, Greeting, MOST, Malformed, message, protocol};
+use super::{Framing, Greeting, MOST, Malformed, message, protocol, ssl2};
 use std::ops::Range;
 
 /// The handshake header: type and 24-bit length.
@@ -70,7 +70,7 @@ impl Reader {
         };
         let hello = match format {
             Format::Records => self.records(bytes),
-            Format::Ssl2 => Ok(ssl2(bytes)),
+            Format::Ssl2 => ssl2(bytes),
         };
         Some(match hello {
             Ok(None) => return None,
@@ -158,10 +158,9 @@ impl Reader {
 }
 
 /// The message of the older format, once it is whole; with its 2-byte header, which is its only framing.
-fn ssl2(wire: &[u8]) -> Option<(Vec<u8>, Framing)> {
-    let [high, low, ..] = wire else { return None };
-    let length = 2 + usize::from(u16::from_be_bytes([high & 0x7f, *low]));
-    wire.get(..length).map(|message| (message.to_vec(), Framing::Ssl2))
+fn ssl2(wire: &[u8]) -> Result<Option<(Vec<u8>, Framing)>, Malformed> {
+    let parts = ssl2::parts(wire)?;
+    Ok(parts.and_then(|parts| wire.get(..parts.challenge.end)).map(|message| (message.to_vec(), Framing::Ssl2)))
 }
 
 /// Where a byte of the handshake message stood on the wire.

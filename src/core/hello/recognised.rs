@@ -118,7 +118,10 @@ fn ssh(head: &[u8], last: bool) -> Option<Recognised> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::client_hello, *};
+    use super::{
+        super::tests::{client_hello, hello_of, record},
+        *,
+    };
 
     /// What comes of the bytes, whole and one by one, and after how many of them.
     fn recognised(bytes: &[u8]) -> (Recognised, Option<usize>) {
@@ -180,6 +183,10 @@ mod tests {
         assert_eq!(recognised(&backwards).0.version.as_deref(), Some("TLSv1.3"));
         let (told, _) = recognised(&[22, 3, 1, 0, 4, 2, 0, 0, 0]);
         assert_eq!((told.protocol, told.malformed.is_some()), (Protocol::Tls, true));
+        // Two names: the first is told, and that there is another.
+        let name: &[u8] = b"\0\x09\0\0\x06a.test";
+        let (told, _) = recognised(&record(&hello_of(&[0x1301], &[(0, name), (0, name)])));
+        assert_eq!((told.name.as_deref(), told.malformed.as_deref()), (Some("a.test"), Some("an extension sent twice at byte 67")));
         let (told, at) = recognised(&hello[..40]);
         assert_eq!((told.protocol, told.malformed.as_deref(), at), (Protocol::Tls, Some("no end of the hello at byte 40"), None));
     }

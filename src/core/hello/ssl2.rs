@@ -17,17 +17,15 @@ pub(super) struct Parts {
     pub(super) challenge: Range<usize>,
 }
 
-/// Finds the parts of a whole message.
-pub(super) fn parse(message: &[u8]) -> Result<Parts, Malformed> {
+/// Finds the parts of a message by the lengths at its beginning; `None` where they are not there yet.
+pub(super) fn parts(message: &[u8]) -> Result<Option<Parts>, Malformed> {
     let number = |at: usize| message.get(at..at + 2)?.first_chunk().map(|pair| u16::from_be_bytes(*pair));
-    let numbers = (number(0), number(3), number(5), number(7), number(9));
-    let (Some(header), Some(version), Some(specs), Some(session_id), Some(challenge)) = numbers else {
-        return Err(Malformed { offset: message.len(), what: "a hello whose fields do not fit its length" });
+    let (Some(header), Some(version), Some(specs), Some(session_id), Some(challenge)) =
+        (number(0), number(3), number(5), number(7), number(9))
+    else {
+        return Ok(None);
     };
     let wrong = |offset, what| Err(Malformed { offset, what });
-    if usize::from(header & 0x7fff) + 2 != message.len() {
-        return wrong(0, "a message whose length is not that of its bytes");
-    }
     if message.get(2) != Some(&1) {
         return wrong(2, "a handshake message that is no ClientHello");
     }
@@ -43,10 +41,19 @@ pub(super) fn parse(message: &[u8]) -> Result<Parts, Malformed> {
     let specs = FIXED..FIXED + usize::from(specs);
     let session_id = specs.end..specs.end + usize::from(session_id);
     let challenge = session_id.end..session_id.end + usize::from(challenge);
-    if challenge.end != message.len() {
-        return wrong(5, "a hello whose fields do not fit its length");
+    if challenge.end != 2 + usize::from(header & 0x7fff) {
+        return wrong(0, "a hello whose fields do not fit its length");
     }
-    Ok(Parts { version, cipher_specs: specs, session_id, challenge })
+    Ok(Some(Parts { version, cipher_specs: specs, session_id, challenge }))
+}
+
+/// The same of a whole message.
+pub(super) fn parse(message: &[u8]) -> Result<Parts, Malformed> {
+    match parts(message)? {
+        Some(parts) if parts.challenge.end == message.len() => Ok(parts),
+        Some(_) => Err(Malformed { offset: 0, what: "a message whose length is not that of its bytes" }),
+        None => Err(Malformed::unfinished(message)),
+    }
 }
 
 impl Parts {

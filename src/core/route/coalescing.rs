@@ -1,6 +1,6 @@
 //! Names that a browser may ask for over one HTTP/2 connection although they lead to different places.
 
-use super::{Destination, Found, Pattern, Scheme};
+use super::{Found, Leads, Pattern, Scheme};
 use std::collections::HashMap;
 
 /// Two rules that lead to different targets although one certificate could serve both.
@@ -17,20 +17,20 @@ pub struct Coalescing {
 /// Looks for rules of TLS that lead to different targets for names that share a parent, and so, most often, a wildcard
 /// certificate: over a connection for one of them a browser also asks for the others (RFC 9113 section 9.1.1), which this
 /// side does not see. Linear. Parents of a single label are left out: nobody has a certificate for `*.test`.
-pub fn coalescing<'a>(rules: impl Iterator<Item = Found<'a, Destination>>) -> Option<Coalescing> {
-    struct Family<'a> {
-        first: Found<'a, Destination>,
-        other: Option<Found<'a, Destination>>,
+pub fn coalescing<'a, T: Leads + 'a>(rules: impl Iterator<Item = Found<'a, T>>) -> Option<Coalescing> {
+    struct Family<'a, T> {
+        first: Found<'a, T>,
+        other: Option<Found<'a, T>>,
         members: usize,
     }
-    let mut families: HashMap<String, Family<'a>> = HashMap::new();
+    let mut families: HashMap<String, Family<'a, T>> = HashMap::new();
     for rule in rules {
         let other_protocol = rule.alpn().is_some_and(|alpn| alpn.as_str() != "h2");
         let Some(parent) = parent(&rule.pattern()).filter(|_| !other_protocol && rule.scheme() != Some(Scheme::Http)) else { continue };
         let family = families.entry(parent).or_insert(Family { first: rule, other: None, members: 0 });
         family.members += 1;
         // A name with rules of its own by scheme or protocol is one name.
-        if family.other.is_none() && rule.to() != family.first.to() && !rule.is_beside(&family.first) {
+        if family.other.is_none() && rule.to().destination() != family.first.to().destination() && !rule.is_beside(&family.first) {
             family.other = Some(rule);
         }
     }

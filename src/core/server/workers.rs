@@ -65,7 +65,11 @@ impl Workers {
     }
 }
 
-fn start(thread: thread::Builder, stop: CancellationToken) -> io::Result<Handle> {
+/// An event loop on a thread of its own, which ends when it is told to.
+///
+/// # Errors
+/// There is no thread to be had, or no descriptor.
+pub(crate) fn start(thread: thread::Builder, stop: CancellationToken) -> io::Result<Handle> {
     let (said_ready, ready) = sync_channel(1);
     thread.spawn(move || {
         // Made where it ends: a runtime that is dropped within another one panics, and the thread may not start.

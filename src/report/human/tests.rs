@@ -109,6 +109,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Target { target: shared.clone(), connections: 1, failed: 1, received: 1, sent: 1 },
         Event::Health { target: target.clone(), up: true, why: why.clone() },
         Event::Health { target, up: false, why: why.clone() },
+        Event::Routes { source: name.clone(), rules: 1, added: 1, removed: 1, changed: 1, skipped: 1, why: some.clone() },
         Event::AcceptFailed { why: why.clone(), retry_in: time },
         Event::Draining { open: 1, grace: time },
         Event::Drained { aborted: 1 },

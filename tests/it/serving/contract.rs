@@ -31,6 +31,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("lost", &["id", "datagrams", "why"]),
     ("target", &["target", "connections", "failed", "received", "sent"]),
     ("health", &["target", "up", "why"]),
+    ("routes", &["source", "rules", "added", "removed", "changed", "skipped", "why"]),
     ("accept_failed", &["why", "retry_in_ms"]),
     ("draining", &["open", "grace_ms"]),
     ("drained", &["aborted"]),
@@ -208,7 +209,10 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     terminator.closed();
     add(&mut kinds, &mut terminator);
 
-    let mut router = Tapline::start(&["sni-route", "0", "a.test=builtin:echo"]);
+    let routes = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&routes, "b.test=builtin:echo").unwrap();
+    let mut router = Tapline::start(&["sni-route", "0", "a.test=builtin:echo", "--routes", routes.path().to_str().unwrap()]);
+    router.event("routes");
     read_to_any_end(&mut { hello(router.addr(), HELLO) }).1.ok();
     router.event("routed");
     router.closed();
@@ -277,8 +281,8 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     let diff = run(&["--json", "sni-peek", "--diff", "tests/data/curl-openssl3.bin", "tests/data/s_client-tls12.bin"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
     let test = run(&["--json", "sni-route", "0", "a.test=1", "--test", "a.test"]);
-    let said = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, taken, demo.stdout, demo.stderr];
-    for line in said.iter().flat_map(|text| text.lines()) {
+    let outputs = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, taken, demo.stdout, demo.stderr];
+    for line in outputs.iter().flat_map(|text| text.lines()) {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }
 

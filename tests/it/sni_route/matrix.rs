@@ -97,6 +97,35 @@ fn a_hello_reaches_the_target_of_its_name_however_it_comes() {
 }
 
 #[test]
+fn a_hello_reaches_the_target_of_its_name_wherever_it_is_cut() {
+    let (listener, target) = listener();
+    let elsewhere = naming("must not be heard").to_string();
+    let rule = format!("{NAME}={target}");
+    let mut tapline =
+        Tapline::start(&["sni-route", "0", &rule, "--unknown-name", &elsewhere, "--no-name", &elsewhere, "--bad-hello", &elsewhere]);
+    let mut random = Xorshift::new(7);
+    for round in 0..60 {
+        let whole = if round % 2 == 0 { hello(NAME, &["h2"]) } else { padded(NAME, random.below(3_000) as usize) };
+        // It is in one record yet. Records of any size, and segments that know nothing of them.
+        let (message, mut sent) = (whole[5..].to_vec(), Vec::new());
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            let (part, more) = rest.split_at((1 + random.below(900) as usize).min(rest.len()));
+            sent.extend([&[22, 3, 1], &u16::try_from(part.len()).unwrap().to_be_bytes()[..], part].concat());
+            rest = more;
+        }
+        let mut parts = Vec::new();
+        let mut left = &sent[..];
+        while !left.is_empty() {
+            let (part, more) = left.split_at((1 + random.below(1_400) as usize).min(left.len()));
+            parts.push(part);
+            left = more;
+        }
+        arrives(&mut tapline, &listener, &parts, &format!("round {round}, {} segments", parts.len()));
+    }
+}
+
+#[test]
 fn what_is_not_that_name_is_refused_and_said_as_what_it_is() {
     let mut tapline = Tapline::start(&["sni-route", "0", &format!("{NAME}=builtin:discard"), "--hello-timeout", "300ms"]);
     let two_names = {

@@ -134,10 +134,11 @@ impl Tapline {
         self.event("closed")
     }
 
-    /// Sends a signal: "INT", "TERM", "STOP", "CONT".
+    /// Sends a signal: "HUP", "INT", "TERM", "STOP", "CONT".
     pub fn signal(&self, name: &str) {
         use rustix::process::{Pid, Signal, kill_process};
         let signal = match name {
+            "HUP" => Signal::HUP,
             "INT" => Signal::INT,
             "TERM" => Signal::TERM,
             "STOP" => Signal::STOP,

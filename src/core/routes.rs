@@ -1,0 +1,113 @@
+//! Where rules come from beside the command line, and how they change while clients are served.
+
+mod entries;
+mod file;
+mod follow;
+mod kept;
+mod live;
+mod redis;
+
+pub use entries::{Counts, Entries, Entry};
+pub use file::FileError;
+pub use follow::{Fits, Follow, Loaded, RoutesError, load};
+pub use kept::{Forwards, Kept, Known};
+pub use live::Live;
+pub use redis::Server;
+
+use crate::addr::AddrError;
+use std::{fmt, path::PathBuf, str::FromStr};
+
+/// Rules that one source may have: memory is bounded, whoever writes them.
+pub const MOST_RULES: usize = 1_000_000;
+
+/// The number of the first source: the arguments.
+pub const ARGUMENTS: usize = 0;
+
+/// Where rules come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file of one rule a line.
+    File(PathBuf),
+    /// A redis server.
+    Redis(Server),
+}
+
+impl FromStr for Source {
+    type Err = AddrError;
+
+    /// Reads `FILE` or `redis://...`. A password that is in the text is in no error.
+    fn from_str(text: &str) -> Result<Self, AddrError> {
+        match text.split_once("://") {
+            Some(("redis" | "rediss" | "redis+unix", _)) => text.parse().map(Self::Redis),
+            // A path may hold anything.
+            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b)) => {
+                let why = "is no source of rules; write a FILE, redis://HOST, rediss://HOST (TLS) or redis+unix:///PATH";
+                Err(AddrError::new(&format!("{scheme}://"), why))
+            }
+            _ if text.is_empty() => Err(AddrError::new(text, "names no file")),
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    /// As it was written, without a user and a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Redis(server) => server.fmt(f),
+        }
+    }
+}
+
+/// The start of a text that may be of any length, for a message.
+fn brief(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_shown_as_it_was_written_but_for_its_password() {
+        for (text, shown) in [
+            ("routes.txt", "routes.txt"),
+            ("./a:b", "./a:b"),
+            ("/a b://c", "/a b://c"),
+            ("redis://h", "redis://h:6379/0"),
+            ("redis://h:1/2", "redis://h:1/2"),
+            ("redis://user:secret@[::1]", "redis://[::1]:6379/0"),
+            ("rediss://:secret@h", "rediss://h:6379/0"),
+            ("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock?db=0"),
+            ("redis+unix:///run/redis.sock?db=3", "redis+unix:///run/redis.sock?db=3"),
+        ] {
+            let source: Source = text.parse().unwrap();
+            assert_eq!(source.to_string(), shown);
+            assert!(!format!("{source:?}").contains("secret"), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_and_never_tells_a_password() {
+        for (text, why) in [
+            ("", "names no file"),
+            ("etcd://h", "is no source of rules"),
+            ("redis-sentinel://h", "is no source of rules"),
+            ("redis://user:secret@", "is not a redis server"),
+            ("redis://user:secret@h:70000", "is not a redis server"),
+            ("redis://user:secret@h/x", "is not a redis server"),
+            ("redis://user:secret@h/1?protocol=3", "is not a redis server"),
+            ("redis://:secret@h/-1", "is not a redis server"),
+            ("rediss://:secret@h#insecure", "is not a redis server"),
+            ("redis+unix://", "is not a redis server"),
+        ] {
+            let error = text.parse::<Source>().unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("secret"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Reading all sources, at the start and whenever they change.
+
+use super::{
+    ARGUMENTS, Counts, Entries, FileError, Live, Source,
+    file::{self, State},
+    redis::{self, RedisError},
+};
+use crate::{
+    dial::Dialer,
+    event::{Event, Events},
+    route::{Destination, DuplicateRule, Matcher, Rule},
+    server::workers,
+    shutdown::Shutdown,
+};
+use std::{io, path::PathBuf, thread, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::{JoinError, spawn_blocking},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Why the rules could not be read at the start.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutesError {
+    /// A file gives none.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A redis server gives none.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// The same rule twice among the arguments.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateRule),
+    /// Two sources have a rule for the same clients.
+    #[error("{0} has a rule in {1} and in {2}")]
+    Clash(Box<Matcher>, String, String),
+    /// A rule of a file that no client could use, and why.
+    #[error("{0}: {1}")]
+    Unfit(String, String),
+    /// The thread that reads them could not be started.
+    #[error("cannot start a thread for the rules: {0}")]
+    Thread(#[source] io::Error),
+    /// A panic.
+    #[error("reading the rules failed: {0}")]
+    Failed(#[from] JoinError),
+}
+
+/// What a reading of a source has found.
+pub(super) enum Found {
+    /// All of its rules, and what was skipped: some of it in words, and how much more.
+    All { rules: Vec<Rule>, skipped: Vec<String>, skipped_more: usize },
+    /// Some of its rules, which are there or gone.
+    Some { edits: Vec<(Matcher, Option<Destination>)>, skipped: Vec<String>, skipped_more: usize },
+    /// None that can be used, and why.
+    Nothing(String),
+}
+
+impl Found {
+    /// All rules of a source that skips none.
+    pub(super) fn all(rules: Vec<Rule>) -> Self {
+        Self::All { rules, skipped: Vec::new(), skipped_more: 0 }
+    }
+
+    /// Whether it has no rule.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::All { rules, .. } => rules.is_empty(),
+            Self::Some { edits, .. } => edits.iter().all(|(_, to)| to.is_none()),
+            Self::Nothing(_) => true,
+        }
+    }
+}
+
+/// The way from who reads a source to who keeps the rules.
+#[derive(Clone)]
+pub(super) struct Send {
+    source: usize,
+    to: mpsc::Sender<(usize, Found, bool)>,
+}
+
+impl Send {
+    /// Hands a reading over; where it is to be told, also if nothing has changed.
+    pub(super) async fn send(&self, found: Found, told: bool) -> Result<(), Gone> {
+        self.to.send((self.source, found, told)).await.map_err(|_| Gone)
+    }
+}
+
+/// Nobody wants to know any more.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+/// The rules as they were read at the start, with what is needed to follow their sources.
+pub struct Loaded<S> {
+    entries: Entries<S>,
+    names: Vec<String>,
+    readers: Vec<(usize, Reader)>,
+    told: Vec<Told>,
+    fits: Fits,
+    thread: Option<Thread>,
+}
+
+/// Whether a rule makes sense beside all else that was asked for, or why not.
+pub type Fits = Box<dyn Fn(&Rule) -> Result<(), String> + std::marker::Send>;
+
+/// Where sources are read and followed.
+struct Thread {
+    events: Handle,
+    stop: DropGuard,
+    /// SIGHUP asks for a new reading of everything.
+    asked: watch::Receiver<()>,
+}
+
+/// A source that was read once.
+enum Reader {
+    File(PathBuf, Option<State>),
+    Redis(Box<redis::Reader>),
+}
+
+/// What a reading of a source came to.
+#[derive(Clone, Default)]
+struct Told {
+    counts: Counts,
+    skipped: usize,
+    why: Option<String>,
+}
+
+impl Told {
+    fn has_changes(&self) -> bool {
+        self.counts.added + self.counts.removed + self.counts.changed > 0
+    }
+}
+
+/// How sources are followed.
+pub struct Follow {
+    /// How often each source is read all the same.
+    pub every: Duration,
+    /// When it is to end.
+    pub shutdown: Shutdown,
+    /// Where changes are told.
+    pub events: Events,
+}
+
+/// Reads every source, with the rules given as arguments before them. A rule may be given in one argument or file; of
+/// redis, where it has a rule from there already, it is passed over. `fits` judges the rules of files; those of redis are
+/// judged by what redis may lead to.
+///
+/// # Errors
+/// An argument or a file gives a rule twice; a rule of a file does not fit; a source cannot be read.
+pub async fn load<S>(arguments: Vec<Rule>, sources: Vec<Source>, dialer: &Dialer, fits: Fits) -> Result<Loaded<S>, RoutesError>
+where
+    S: Default + std::marker::Send + Sync + 'static,
+{
+    let mut names = vec!["the arguments".to_owned()];
+    let (files, servers): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| matches!(source, Source::File(_)));
+    let sources: Vec<_> = files.into_iter().chain(servers).collect();
+    names.extend(sources.iter().map(ToString::to_string));
+    let mut seen = crate::route::Table::default();
+    for rule in &arguments {
+        seen.insert(rule.matcher.clone(), ())?;
+    }
+    let mut entries = Entries::new(names.len());
+    entries.replace(ARGUMENTS, arguments);
+    let mut loaded = Loaded { entries, told: vec![Told::default(); names.len()], names, readers: Vec::new(), fits, thread: None };
+    if sources.is_empty() {
+        return Ok(loaded);
+    }
+    // A thread of its own: a hundred thousand rules take time, in which clients are served.
+    let stop = CancellationToken::new();
+    let events = workers::start(thread::Builder::new().name("routes".into()), stop.clone()).map_err(RoutesError::Thread)?;
+    let (ask, asked) = watch::channel(());
+    let entered = events.enter();
+    hangups(ask).map_err(RoutesError::Thread)?;
+    drop(entered);
+    loaded.thread = Some(Thread { events: events.clone(), stop: stop.drop_guard(), asked });
+    let dialer = dialer.clone();
+    events.spawn(async move { loaded.read(sources, &dialer).await.map(|()| loaded) }).await?
+}
+
+impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
+    /// The rules in force, now and later.
+    #[must_use]
+    pub fn live(&self) -> &Live<S> {
+        self.entries.live()
+    }
+
+    async fn read(&mut self, sources: Vec<Source>, dialer: &Dialer) -> Result<(), RoutesError> {
+        for (at, source) in (1..).zip(sources) {
+            match source {
+                Source::File(path) => {
+                    let (state, rules) = {
+                        let path = path.clone();
+                        spawn_blocking(move || (State::of(&path), file::read(&path))).await?
+                    };
+                    let rules = rules?;
+                    self.judge(at, self.strict(), &rules)?;
+                    self.take(at, Found::all(rules));
+                    self.readers.push((at, Reader::File(path, state)));
+                }
+                Source::Redis(server) => {
+                    let (reader, found) = redis::Reader::start(server, dialer.clone()).await?;
+                    self.take(at, found);
+                    self.readers.push((at, Reader::Redis(Box::new(reader))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many sources cannot have a rule that another one of them has: the arguments and the files.
+    fn strict(&self) -> usize {
+        let is_file = |(_, reader): &&(usize, Reader)| matches!(reader, Reader::File(..));
+        1 + self.readers.iter().filter(is_file).count()
+    }
+
+    /// Judges the rules of a file.
+    fn judge(&self, source: usize, strict: usize, rules: &[Rule]) -> Result<(), RoutesError> {
+        for rule in rules {
+            (self.fits)(rule).map_err(|why| RoutesError::Unfit(self.names[source].clone(), why))?;
+            if let Some(other) = self.entries.given_by(&rule.matcher, strict, source) {
+                let names = (self.names[other].clone(), self.names[source].clone());
+                return Err(RoutesError::Clash(Box::new(rule.matcher.clone()), names.0, names.1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a source was found to have.
+    fn take(&mut self, source: usize, found: Found) {
+        let (changed, skipped, more) = match found {
+            Found::All { rules, skipped, skipped_more } => (self.entries.replace(source, rules), skipped, skipped_more),
+            Found::Some { edits, skipped, skipped_more } => (self.entries.edit(source, edits), skipped, skipped_more),
+            Found::Nothing(why) => {
+                self.told[source] =
+                    Told { counts: Counts { rules: self.entries.len(source), ..Counts::default() }, skipped: 0, why: Some(why) };
+                return;
+            }
+        };
+        let mut words = skipped.clone();
+        if let Some((matcher, first)) = &changed.for_example {
+            words.push(format!("{matcher} has a rule in {} already", self.names[*first]));
+        }
+        let told = skipped.len() + changed.passed_over.min(1);
+        let skipped = skipped.len() + more + changed.passed_over;
+        if skipped > told && !words.is_empty() {
+            words.push(format!("and {} more", skipped - told));
+        }
+        let why = (!words.is_empty()).then(|| words.join("; "));
+        self.told[source] = Told { counts: changed.counts, skipped, why };
+    }
+
+    fn tell(&self, source: usize, events: &Events) {
+        let Told { counts: Counts { rules, added, removed, changed }, skipped, why } = self.told[source].clone();
+        events.emit(Event::Routes { source: self.names[source].clone(), rules, added, removed, changed, skipped, why });
+    }
+
+    /// Follows the sources until the end, and says at once what they have given so far.
+    pub fn follow(mut self, how: Follow) {
+        let Some(Thread { events: handle, stop, asked }) = self.thread.take() else { return };
+        for (source, _) in &self.readers {
+            self.tell(*source, &how.events);
+        }
+        let (to, mut from) = mpsc::channel(4);
+        let strict = self.strict();
+        for (source, reader) in std::mem::take(&mut self.readers) {
+            let (found, asked, events) = (Send { source, to: to.clone() }, asked.clone(), how.events.clone());
+            match reader {
+                Reader::File(path, state) => drop(handle.spawn(file::follow(path, state, how.every, asked, found, events))),
+                Reader::Redis(reader) => drop(handle.spawn(reader.follow(how.every, asked, found, events))),
+            }
+        }
+        drop(to);
+        handle.spawn(async move {
+            // With this task the thread ends.
+            let _stop = stop;
+            // What was wrong with all of a source is told once, however often it is read.
+            let mut wrong: Vec<_> = self.told.iter().map(|told| told.why.clone()).collect();
+            while let Some(Some((source, found, told))) = how.shutdown.unless_draining(from.recv()).await {
+                let found = match found {
+                    Found::All { rules, .. } if source < strict => match self.judge(source, strict, &rules) {
+                        Ok(()) => Found::all(rules),
+                        Err(why) => Found::Nothing(why.to_string()),
+                    },
+                    found => found,
+                };
+                let whole = !matches!(found, Found::Some { .. });
+                self.take(source, found);
+                let came = &self.told[source];
+                let news = if whole { came.why != wrong[source] } else { came.why.is_some() };
+                if whole {
+                    wrong[source].clone_from(&came.why);
+                }
+                if told || news || came.has_changes() {
+                    self.tell(source, &how.events);
+                }
+            }
+        });
+    }
+}
+
+/// Asks for a new reading at each SIGHUP, from now on.
+#[cfg(unix)]
+fn hangups(ask: watch::Sender<()>) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move { while hangups.recv().await.is_some() && ask.send(()).is_ok() {} });
+    Ok(())
+}
+
+/// Keeps the way open, which nobody asks by on other systems.
+#[cfg(not(unix))]
+fn hangups(ask: watch::Sender<()>) -> io::Result<()> {
+    tokio::spawn(async move { ask.closed().await });
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What is kept for a rule as long as it is in force: its pool, whose turn it is in it, and its checks.
+
+use super::{Entry, Live};
+use crate::{
+    addr::TargetSpec,
+    dial::Dialer,
+    event::Events,
+    forward::Forward,
+    health::{self, Checks},
+    pool::{Policy, Pool, Tally},
+    proxy_header::Version,
+    relay::Settings,
+    shutdown::Shutdown,
+};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+use tokio::{runtime::Handle, sync::OnceCell};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How many pools may be over before it is looked which are.
+const ROOM: usize = 1000;
+/// Targets of rules that are gone whose sums are told at the end.
+const MOST_TOLD: usize = 100_000;
+
+/// What is kept for a rule. It takes little until its first client comes: most rules of many have none.
+#[derive(Debug, Default)]
+pub struct Kept(OnceCell<Arc<InUse>>);
+
+/// The pool of one or more rules, which goes with the last of them; its connections go on.
+#[derive(Debug)]
+struct InUse {
+    forward: Arc<Forward>,
+    past: Arc<Mutex<Past>>,
+    begun: AtomicBool,
+    checks: CancellationToken,
+    _end: DropGuard,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).put_apart(self.forward.pool.clone());
+    }
+}
+
+/// How the connections of all rules go on.
+pub struct Forwards {
+    /// How targets are connected to.
+    pub dialer: Dialer,
+    /// Whether they are told who the client is.
+    pub announce: Option<Version>,
+    /// How bytes are relayed.
+    pub relay: Settings,
+    /// How the next of several targets is chosen.
+    pub policy: Policy,
+    /// Whether and how targets are checked.
+    pub checks: Option<Checks>,
+    /// When checks are to end.
+    pub shutdown: Shutdown,
+    /// Where all of it is told.
+    pub events: Events,
+    /// Where checks run.
+    pub runtime: Handle,
+    /// What it knows by itself.
+    pub known: Known,
+}
+
+/// The pools of all rules.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Rules with the same several targets have one pool: turns and checks count for all of them.
+    shared: Mutex<HashMap<String, Weak<InUse>>>,
+    past: Arc<Mutex<Past>>,
+}
+
+/// What the pools whose rules are gone have come to.
+#[derive(Debug, Default)]
+struct Past {
+    /// Those that may still have connections.
+    apart: Vec<Pool>,
+    /// With how many of them it is looked which are over.
+    room: usize,
+    tally: Tally,
+}
+
+impl Forwards {
+    /// The way to the targets of a rule. Its pool is made for its first client, and from then on its targets are checked.
+    ///
+    /// # Errors
+    /// A builtin server could not be started.
+    pub async fn of(&self, entry: &Entry<Kept>, targets: &[TargetSpec]) -> io::Result<Arc<Forward>> {
+        let make = async || {
+            let used = self.make(targets).await?;
+            self.begin(&used);
+            io::Result::Ok(used)
+        };
+        entry.state.0.get_or_try_init(make).await.map(|used| used.forward.clone())
+    }
+
+    /// Makes the pool of a rule before anything is served; nothing is told and nobody is checked until [`Forwards::begin_all`].
+    ///
+    /// # Errors
+    /// A builtin server could not be started.
+    pub async fn prepare(&self, entry: &Entry<Kept>, targets: &[TargetSpec]) -> io::Result<()> {
+        entry.state.0.get_or_try_init(|| self.make(targets)).await.map(|_| ())
+    }
+
+    /// Tells where the builtin servers of the pools that were prepared listen, and begins to check.
+    pub fn begin_all(&self, live: &Live<Kept>) {
+        let mut all: Vec<_> = live.look(|table| table.iter().filter_map(|found| found.to().state.0.get().cloned()).collect());
+        all.sort_by_key(Arc::as_ptr);
+        all.dedup_by_key(|used| Arc::as_ptr(used));
+        for used in all {
+            self.begin(&used);
+        }
+    }
+
+    async fn make(&self, targets: &[TargetSpec]) -> io::Result<Arc<InUse>> {
+        let several = (targets.len() > 1).then(|| format!("{targets:?}"));
+        if let Some(used) = several.as_ref().and_then(|several| self.shared().get(several).and_then(Weak::upgrade)) {
+            return Ok(used);
+        }
+        let pool = Pool::new(targets, self.policy).await?;
+        let forward = Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() };
+        let checks = CancellationToken::new();
+        let end = checks.clone().drop_guard();
+        let used =
+            Arc::new(InUse { forward: Arc::new(forward), past: self.known.past.clone(), begun: AtomicBool::new(false), checks, _end: end });
+        let Some(several) = several else { return Ok(used) };
+        let mut shared = self.shared();
+        if shared.len() == shared.capacity() {
+            shared.retain(|_, used| used.strong_count() > 0);
+        }
+        if let Some(other) = shared.get(&several).and_then(Weak::upgrade) {
+            return Ok(other); // It was made meanwhile.
+        }
+        shared.insert(several, Arc::downgrade(&used));
+        Ok(used)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, HashMap<String, Weak<InUse>>> {
+        self.known.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, used: &InUse) {
+        if used.begun.swap(true, Relaxed) {
+            return;
+        }
+        let pool = &used.forward.pool;
+        pool.announce(&self.events);
+        // Where there is one target alone, it is tried whatever a check says.
+        let Some(checks) = self.checks.as_ref().filter(|_| pool.backends().len() > 1) else { return };
+        for backend in pool.backends() {
+            let watching = health::watch(backend.clone(), checks.clone(), self.dialer.clone(), self.shutdown.clone(), self.events.clone());
+            let end = used.checks.clone();
+            self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
+        }
+    }
+
+    /// Says what each target that was asked has come to, of the rules in force, of those that are gone, and of these pools.
+    pub fn report(&self, live: &Live<Kept>, others: &[Pool]) {
+        let mut used: Vec<_> = live.look(|table| table.iter().filter_map(|found| found.to().state.0.get().cloned()).collect());
+        used.sort_by_key(Arc::as_ptr);
+        used.dedup_by_key(|used| Arc::as_ptr(used));
+        let mut past = self.known.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.fold(|_| true);
+        for pool in used.iter().map(|used| &used.forward.pool).chain(others) {
+            past.tally.add(pool);
+        }
+        past.tally.tell(&self.events);
+    }
+}
+
+impl Past {
+    fn put_apart(&mut self, pool: Pool) {
+        self.apart.push(pool);
+        if self.apart.len() > self.room.max(ROOM) {
+            self.fold(Pool::is_idle);
+            // Not at each one, where all of them last.
+            self.room = 2 * self.apart.len();
+        }
+    }
+
+    /// Adds up the pools that are over.
+    fn fold(&mut self, is_over: impl Fn(&Pool) -> bool) {
+        self.apart.retain(|pool| {
+            let over = is_over(pool);
+            // Targets come and go for months: what is remembered of them is bounded.
+            if over && self.tally.len() < MOST_TOLD {
+                self.tally.add(pool);
+            }
+            !over
+        });
+    }
+}
