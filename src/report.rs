@@ -10,7 +10,7 @@ mod table;
 mod writer;
 
 pub use escape::{json, safe};
-pub use human::span;
+pub use human::{counted, span};
 pub use table::{table, text, wide_table, width};
 
 use crate::{

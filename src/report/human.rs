@@ -142,7 +142,8 @@ fn line(event: &Event) -> Line {
             format!("{before}{}{after}", success(end))
         }
         Event::Target { target, connections, failed, received, sent } => {
-            format!("{target}: {connections} connections, {failed} failed, {} from it, {} to it", bytes(*received), bytes(*sent))
+            let connections = counted(*connections, "connection");
+            format!("{target}: {connections}, {failed} failed, {} from it, {} to it", bytes(*received), bytes(*sent))
         }
         Event::Health { target, up, why } => {
             let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
@@ -152,7 +153,7 @@ fn line(event: &Event) -> Line {
             let changes = [(added, "added"), (removed, "removed"), (changed, "changed"), (skipped, "skipped")];
             let changes: Vec<_> = changes.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             let changes = if changes.is_empty() { "as before".into() } else { changes.join(", ") };
-            let before = format!("routes of {source}: {rules} rule{}, {changes}", if *rules == 1 { "" } else { "s" });
+            let before = format!("routes of {source}: {}, {changes}", counted(*rules as u64, "rule"));
             return match why {
                 Some(why) => Line::painted(format!("{before}: "), BAD, why, ""),
                 None => before.into(),
@@ -164,7 +165,7 @@ fn line(event: &Event) -> Line {
         Event::Drained { aborted } => return Line::painted("", BAD, format!("drained, {aborted} cut short"), ""),
         Event::Lost { id, datagrams, why } => {
             let whose = id.map_or(String::new(), |id| format!("{id} "));
-            format!("{whose}{datagrams} datagrams not passed on: {why}")
+            format!("{whose}{} not passed on: {why}", counted(*datagrams, "datagram"))
         }
         Event::Capture { file, summary } => capture(file, summary),
         Event::Dropped { events } => format!("({events} lines not shown: they came faster than they were read)"),
@@ -193,14 +194,19 @@ fn recognised(what: &Recognised) -> String {
     }
 }
 
+/// So many of something whose plural ends with an s.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What there was, then what was found in it.
 fn capture(file: &str, summary: &Summary) -> String {
     let Summary { packets, streams, datagram_flows, hellos, .. } = summary;
-    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let (packets, streams) = (counted(*packets, "packet"), counted(*streams, "TCP connection"));
-    let (flows, hellos) = (counted(*datagram_flows, "UDP flow"), counted(*hellos, "hello"));
-    let mut text = format!("{file}: {packets}, {streams}, {flows} of QUIC or DTLS: {hellos}");
-    let undecoded: Vec<_> = summary.other_links.iter().map(|(link, packets)| format!("{packets} packets of {link} not decoded")).collect();
+    let mut text = format!("{file}: {}, {}", counted(*packets, "packet"), counted(*streams, "TCP connection"));
+    if *datagram_flows > 0 {
+        let _ = write!(text, ", {} of QUIC or DTLS", counted(*datagram_flows, "UDP flow"));
+    }
+    let _ = write!(text, ": {}", counted(*hellos, "hello"));
     for (count, what) in [
         (summary.malformed, "malformed or not whole"),
         (summary.not_tls, "not TLS"),
@@ -211,8 +217,8 @@ fn capture(file: &str, summary: &Summary) -> String {
             let _ = write!(text, ", {count} {what}");
         }
     }
-    for link in undecoded {
-        let _ = write!(text, "; {link}");
+    for (link, packets) in &summary.other_links {
+        let _ = write!(text, "; {} of {link} not decoded", counted(*packets, "packet"));
     }
     if summary.truncated {
         text += "; it ends within a packet";

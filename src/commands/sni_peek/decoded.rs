@@ -1,5 +1,6 @@
 //! The parts of an anatomy for programs (JSON) and in a few words.
 
+use crate::report::counted;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::fmt::Write;
 use tapline::hello::{Node, Value};
@@ -102,7 +103,7 @@ fn word(node: &Node) -> String {
 
 /// So many bytes, in words.
 pub fn bytes(count: usize) -> String {
-    format!("{count} byte{}", if count == 1 { "" } else { "s" })
+    counted(count as u64, "byte")
 }
 
 /// The items of the first list among these nodes and what is in them.

@@ -46,7 +46,7 @@ fn a_capture_is_shown_connection_by_connection_and_summed_up() {
     let shown: Vec<_> = run.stdout.lines().collect();
     assert_eq!(shown.len(), 2, "{shown:?}");
     assert!(shown[0].starts_with(&line(5000, "one.test")) && shown[1].starts_with(&line(5001, "two.test")), "{shown:?}");
-    assert_eq!(run.stderr, "-: 7 packets, 3 TCP connections, 0 UDP flows of QUIC or DTLS: 2 hellos, 1 not TLS\n");
+    assert_eq!(run.stderr, "-: 7 packets, 3 TCP connections: 2 hellos, 1 not TLS\n");
 
     // What is not TLS is shown on request.
     let run = peek(&["-", "--all", "--quiet"], &file);
@@ -103,7 +103,7 @@ fn a_live_capture_is_shown_as_it_comes_and_a_signal_sums_it_up() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!(stderr, "-: 6 packets, 2 TCP connections, 0 UDP flows of QUIC or DTLS: 2 hellos\n");
+    assert_eq!(stderr, "-: 6 packets, 2 TCP connections: 2 hellos\n");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
@@ -147,7 +147,7 @@ fn the_status_says_whether_a_hello_was_shown_and_errors_name_the_file() {
     let half = hello_with_name(b"one.test");
     let run = peek(&["-"], &capture(&[syn(5000, 100), segment(5000, 101, &half[..40])]));
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert_eq!(run.stderr, "-: 2 packets, 1 TCP connection, 0 UDP flows of QUIC or DTLS: 0 hellos, 1 malformed or not whole\n");
+    assert_eq!(run.stderr, "-: 2 packets, 1 TCP connection: 0 hellos, 1 malformed or not whole\n");
     assert!(run.stdout.contains(" bad hello: no end of the hello at byte 40\n"), "{}", run.stdout);
     for (input, why) in [(&b""[..], "it is empty"), (b"hello there", "it is neither a capture nor a ClientHello: it looks like ")] {
         let run = peek(&["-"], input);
