@@ -9,7 +9,7 @@ mod human;
 mod table;
 mod writer;
 
-pub use escape::{json, safe};
+pub use escape::{item, json, safe};
 pub use human::{counted, span};
 pub use table::{table, text, wide_table, width};
 

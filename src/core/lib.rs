@@ -36,4 +36,5 @@ pub mod starttls;
 pub mod stream;
 pub mod tap;
 pub mod terminate;
+pub mod text;
 pub mod tls;

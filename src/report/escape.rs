@@ -16,6 +16,19 @@ pub fn safe(text: &str) -> String {
     out
 }
 
+/// The same for an item among others: it holds none of the characters that separate them either.
+pub fn item(text: &str, separators: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in safe(text).chars() {
+        if separators.contains(&c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// One line of JSON. What could steer a terminal is escaped there too: inside of strings `\u` says the same.
 pub fn json(value: &(impl Serialize + ?Sized)) -> String {
     let line = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"event\":\"error\",\"text\":\"{error}\"}}"));
@@ -64,6 +77,7 @@ mod tests {
         assert_eq!(safe("a\u{1b}[31m\nb\u{202e}\u{9b}é\u{61c}"), "a\\u{1b}[31m\\nb\\u{202e}\\u{9b}é\\u{61c}");
         assert!(safe(STEERING).is_ascii() && !safe(STEERING).contains(char::is_control), "{:?}", safe(STEERING));
         assert_eq!(safe(HARMLESS), HARMLESS);
+        assert_eq!(item("a, b\n", &[' ', ',']), "a\\u{2c}\\u{20}b\\n");
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn a_hello_that_contradicts_itself_is_shown_with_its_faults_and_told_so() {
 fn a_name_with_control_characters_cannot_steer_a_terminal() {
     let name = b"a\x1b[2J\x07\r\n\xe2\x80\xae.test\xff";
     let line = peek_for_people(&hello_with_name(name));
-    assert!(line.contains(" sni=a\\u{1b}[2J\\u{7}\\r\\n\\u{202e}.test\u{fffd} "), "{line:?}");
+    assert!(line.contains(" sni=a\\u{1b}[2J\\u{7}\\r\\n\\u{202e}.test\\xff "), "{line:?}");
     assert_eq!(line.lines().count(), 1);
     // A program gets it as it is, in JSON that has no control characters either.
     let mut tapline = Tapline::start(&["sni-peek", "0", "--connections", "1"]);
@@ -219,7 +219,7 @@ fn a_name_with_control_characters_cannot_steer_a_terminal() {
     let stdout = tapline.stdout();
     assert!(!stdout.trim_end().chars().any(|c| c.is_control() || c == '\u{202e}'), "{stdout:?}");
     let seen: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(seen["sni"], "a\u{1b}[2J\u{7}\r\n\u{202e}.test\u{fffd}");
+    assert_eq!(seen["sni"], "a\u{1b}[2J\u{7}\r\n\u{202e}.test\\xff");
 }
 
 #[test]

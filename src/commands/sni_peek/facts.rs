@@ -90,7 +90,7 @@ impl Facts {
         Self {
             sni: hello.name.text(),
             alpn: hello.alpn_text(),
-            versions: hello.versions.iter().map(|number| version(*number)).collect(),
+            versions: hello.version_text(),
             ciphers: hello.ciphers(),
             extensions: hello.extensions.len(),
             size: hello.size(),
@@ -98,14 +98,14 @@ impl Facts {
             framing,
             framing_version,
             version: hello.highest_version(),
-            legacy_version: version(hello.legacy_version),
+            legacy_version: names::version_text(hello.legacy_version),
             random: hex(hello.random()),
             session_id: hex(hello.session_id()),
             grease: cipher_suites.iter().chain(extension_list.iter().map(|extension| &extension.code)).any(Code::is_grease),
             compression_methods: compression.map(|method| Code::new((*method).into(), names::compression_method)).collect(),
             key_shares: decoded::items(find(KEY_SHARE).unwrap_or_default()).iter().filter_map(key_share).collect(),
             signature_algorithms: codes(SIGNATURE_ALGORITHMS),
-            pq: groups.iter().filter(|group| is_post_quantum(group.code)).map(Code::text).collect(),
+            pq: groups.iter().filter(|group| names::is_post_quantum(group.code)).map(Code::text).collect(),
             ech: find(ENCRYPTED_CLIENT_HELLO).map(|nodes| Decoded(nodes.to_vec())),
             faults: hello.faults.clone(),
             ja3: ja3.hash,
@@ -137,22 +137,13 @@ impl Code {
     }
 }
 
-fn version(version: u16) -> String {
-    Code::new(version, names::version).text().into_owned()
-}
-
-/// ML-KEM alone and in hybrids (draft-ietf-tls-ecdhe-mlkem), and Kyber before it had that name.
-fn is_post_quantum(group: u16) -> bool {
-    matches!(group, 0x0200..=0x0202 | 0x11eb..=0x11ed | 0x6399 | 0x639a)
-}
-
 fn framing(came: &Framing) -> (&'static str, Option<String>) {
     match came {
-        Framing::Records { records, .. } => ("records", records.first().map(|record| version(record.version))),
+        Framing::Records { records, .. } => ("records", records.first().map(|record| names::version_text(record.version))),
         Framing::Bare => ("bare", None),
         Framing::Ssl2 => ("ssl2", None),
         Framing::Quic { version, .. } => ("quic", Some(format!("0x{version:08x}"))),
-        Framing::Dtls { version: dtls, .. } => ("dtls", Some(version(*dtls))),
+        Framing::Dtls { version, .. } => ("dtls", Some(names::version_text(*version))),
     }
 }
 
@@ -174,7 +165,7 @@ fn find<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
 }
 
 fn code(node: &Node) -> Option<Code> {
-    let (code, name) = decoded::number(node)?;
+    let (code, name) = decoded::code(node)?;
     Some(Code { code: u16::try_from(code).ok()?, name: name.map(|name| name.to_owned().into()) })
 }
 

@@ -4,7 +4,7 @@ use super::{
     facts::{Code, Facts},
     origin::Origin,
 };
-use crate::report::safe;
+use crate::report::{item, safe};
 use clap::ValueEnum;
 use tapline::addr::Endpoint;
 
@@ -99,8 +99,7 @@ fn column(field: Field, facts: &Facts, origin: &Origin) -> String {
 }
 
 fn list(all: &[impl AsRef<str>]) -> String {
-    // A comma inside of an item would make it two.
-    let items: Vec<_> = all.iter().map(|item| safe(item.as_ref()).replace(',', "\\u{2c}")).collect();
+    let items: Vec<_> = all.iter().map(|text| item(text.as_ref(), &[','])).collect();
     items.join(",")
 }
 

@@ -1,7 +1,7 @@
 //! What was seen, as a result: a line for people, or JSON.
 
 use super::{facts::Facts, origin::Origin};
-use crate::report::{Show, safe};
+use crate::report::{Show, item};
 use serde::Serialize;
 use tapline::hello::{ClientHello, Greeting, Malformed, Protocol};
 
@@ -59,7 +59,10 @@ impl Show for Seen {
 }
 
 fn words(facts: &Facts, origin: &Origin) -> String {
-    let list = |all: &[String]| if all.is_empty() { "-".to_owned() } else { safe(&all.join(",")) };
+    // What a client says is one word, so that it cannot pretend to be the next ones.
+    let word = |text: &str| item(text, &[' ', ',']);
+    let list = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join(",") };
+    let alpn: Vec<_> = facts.alpn.iter().map(|protocol| word(protocol)).collect();
     let mut words = Vec::new();
     words.extend(match facts.framing {
         "quic" => Some("QUIC".to_owned()),
@@ -69,8 +72,8 @@ fn words(facts: &Facts, origin: &Origin) -> String {
     });
     let Facts { ciphers, extensions, size, .. } = facts;
     words.extend([
-        format!("sni={}", facts.sni.as_deref().map_or("-".into(), safe)),
-        format!("alpn={}", list(&facts.alpn)),
+        format!("sni={}", facts.sni.as_deref().map_or("-".into(), word)),
+        format!("alpn={}", list(&alpn)),
         format!("versions={}", list(&facts.versions)),
         format!("ciphers={ciphers} extensions={extensions} size={size}"),
     ]);
@@ -82,7 +85,7 @@ fn words(facts: &Facts, origin: &Origin) -> String {
     words.extend(facts.ech.is_some().then(|| "ech=offered".to_owned()));
     words.extend((!origin.before.is_empty()).then(|| {
         let before = origin.before.iter().map(|before| match &before.target {
-            Some(target) => format!("{}({target})", before.protocol),
+            Some(target) => format!("{}({})", before.protocol, word(target)),
             None => before.protocol.to_string(),
         });
         format!("after={}", list(&before.collect::<Vec<_>>()))

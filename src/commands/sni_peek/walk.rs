@@ -8,7 +8,10 @@ use std::{
     collections::{HashSet, VecDeque},
     fmt::Write,
 };
-use tapline::hello::{self, ClientHello, Node, Value};
+use tapline::{
+    hello::{self, ClientHello, Node, Value},
+    text::text,
+};
 
 const DIM: Paint = Paint::new().dimmed();
 /// Bytes in a row.
@@ -77,20 +80,19 @@ impl Walk<'_> {
     fn one(&mut self, node: &Node, depth: usize) {
         let name = safe(&node.name);
         let title = match &node.value {
-            Value::Number { value, meaning: Some(meaning) } => {
-                format!("{name}: 0x{value:0width$x} {}", safe(meaning), width = 2 * node.length)
+            Value::Number(number) => format!("{name}: {number}"),
+            Value::Code { code, meaning } => {
+                let meaning = meaning.as_deref().map_or(String::new(), |meaning| format!(" {}", safe(meaning)));
+                format!("{name}: 0x{code:0width$x}{meaning}", width = 2 * node.length)
             }
-            Value::Number { value, meaning: None } => format!("{name}: {value}"),
-            Value::Text(text) if text.len() > LONG => {
-                format!("{name}: \"{}\"... of {}", safe(&String::from_utf8_lossy(&text[..LONG])), bytes(text.len()))
-            }
-            Value::Text(text) => format!("{name}: \"{}\"", safe(&String::from_utf8_lossy(text))),
+            Value::Text(said) if said.len() > LONG => format!("{name}: \"{}\"... of {}", safe(&text(&said[..LONG])), bytes(said.len())),
+            Value::Text(said) => format!("{name}: \"{}\"", safe(&text(said))),
             Value::Opaque(_) => format!("{name}: {}", bytes(node.length)),
             Value::Malformed { what, .. } => format!("{name}: MALFORMED, {what}"),
             Value::List(items) => format!("{name}: {} in {}", told(items).count(), bytes(node.length)),
             Value::Struct(fields) => match fields.first().map(|first| (&first.value, first.name.ends_with("version"))) {
                 // What kind of thing it is.
-                Some((Value::Number { meaning: Some(meaning), .. }, false)) => {
+                Some((Value::Code { meaning: Some(meaning), .. }, false)) => {
                     format!("{name} ({}): {}", safe(meaning), bytes(node.length))
                 }
                 _ => format!("{name}: {}", bytes(node.length)),

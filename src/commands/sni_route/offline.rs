@@ -12,6 +12,7 @@ use tapline::{
     name::ServerName,
     route::{Alpn, Also, Asked, Destination, Found, Leads, Outcome, Scheme, Table, write_why},
     routes::{Kept, Live},
+    text::text,
 };
 
 /// What a client would ask for: `[SCHEME://]NAME[/ALPN[,ALPN...]]`.
@@ -80,7 +81,7 @@ fn route(question: &Question, routing: &Routing, table: &Table<impl Leads>) -> R
         outcome: if found.is_some() { Outcome::Matched } else { Outcome::UnknownName },
         scheme: *scheme,
         name: name.to_string(),
-        alpn: alpn.iter().map(|protocol| String::from_utf8_lossy(protocol).into_owned()).collect(),
+        alpn: alpn.iter().map(|protocol| text(protocol)).collect(),
         rule: found.map(|found| found.to_string()),
         how: found.as_ref().map(Found::how),
         also: Also::of(table, asked),

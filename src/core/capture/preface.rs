@@ -1,6 +1,6 @@
 //! What a client says before its hello: to a proxy, or in a protocol that changes over to TLS.
 
-use crate::proxy_header;
+use crate::{proxy_header, text::text};
 use serde::Serialize;
 use std::{fmt, net::Ipv4Addr, net::Ipv6Addr};
 
@@ -128,7 +128,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 fn connect(bytes: &[u8]) -> Option<Before> {
     let rest = bytes.strip_prefix(b"CONNECT ")?;
     let target = rest.split(|byte| matches!(byte, b' ' | b'\r' | b'\n')).next()?;
-    Some(Before { protocol: Preface::Connect, size: head(bytes)?, target: Some(lossy(target)) })
+    Some(Before { protocol: Preface::Connect, size: head(bytes)?, target: Some(text(target)) })
 }
 
 fn upgrades(head: &[u8]) -> bool {
@@ -147,7 +147,7 @@ fn socks4(bytes: &[u8]) -> Option<Before> {
         (0, 0, 0) if *d != 0 => {
             let name = rest.get(user + 1..)?;
             let length = name.iter().position(|byte| *byte == 0)?;
-            (8 + user + 1 + length + 1, lossy(&name[..length]))
+            (8 + user + 1 + length + 1, text(&name[..length]))
         }
         _ => (8 + user + 1, Ipv4Addr::new(*a, *b, *c, *d).to_string()),
     };
@@ -168,7 +168,7 @@ fn socks5(bytes: &[u8]) -> Option<Before> {
         1 => rest.split_first_chunk::<4>().map(|(addr, rest)| (Ipv4Addr::from(*addr).to_string(), rest))?,
         3 => {
             let (length, rest) = rest.split_first()?;
-            (lossy(rest.get(..usize::from(*length))?), &rest[usize::from(*length)..])
+            (text(rest.get(..usize::from(*length))?), &rest[usize::from(*length)..])
         }
         4 => rest.split_first_chunk::<16>().map(|(addr, rest)| (format!("[{}]", Ipv6Addr::from(*addr)), rest))?,
         _ => return None,
@@ -215,7 +215,7 @@ fn to_the_end(bytes: &[u8]) -> Preface {
     {
         return Preface::HttpUpgrade;
     }
-    let lines: Vec<String> = bytes.split(|byte| *byte == b'\n').map(|line| lossy(line.trim_ascii()).to_ascii_uppercase()).collect();
+    let lines: Vec<String> = bytes.split(|byte| *byte == b'\n').map(|line| text(line.trim_ascii()).to_ascii_uppercase()).collect();
     let Some(last) = lines.iter().rev().find(|line| !line.is_empty()) else { return Preface::Unknown };
     let words: Vec<&str> = last.split(' ').collect();
     match words[..] {
@@ -226,8 +226,4 @@ fn to_the_end(bytes: &[u8]) -> Preface {
         [_, "STARTTLS"] => Preface::Imap,
         _ => Preface::Unknown,
     }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -28,11 +28,13 @@ pub struct Node {
 /// What a part of a hello says. All bytes are untrusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// A number.
-    Number {
+    /// A number that counts or measures something.
+    Number(u64),
+    /// A number that stands for something, by a registry.
+    Code {
         /// As it was sent.
-        value: u64,
-        /// What it stands for, by the registries of IANA.
+        code: u64,
+        /// What it stands for, where that is known.
         meaning: Option<Cow<'static, str>>,
     },
     /// Bytes that are text more often than not.
@@ -95,21 +97,22 @@ pub fn anatomy(hello: &ClientHello) -> Vec<Node> {
 fn record_headers(hello: &ClientHello) -> Vec<Node> {
     let Framing::Records { records, size } = &hello.came else { return Vec::new() };
     let header = |record: &super::Record| {
-        let number = |name: &'static str, offset: usize, length, value: u16, meaning| Node {
+        let field = |name: &'static str, offset: usize, length, value| Node {
             name: name.into(),
             offset: record.offset + offset,
             length,
-            value: Value::Number { value: value.into(), meaning },
+            value,
             note: None,
         };
-        let mut version = number("legacy_record_version", 1, 2, record.version, names::version(record.version));
+        let code = |code: u16, meaning| Value::Code { code: code.into(), meaning };
+        let mut version = field("legacy_record_version", 1, 2, code(record.version, names::version(record.version)));
         version.note = Some("means nothing since TLS 1.3; the first hello says 0x0301, which the oldest servers take".into());
-        let mut length = number("length", 3, 2, record.length, None);
+        let mut length = field("length", 3, 2, Value::Number(record.length.into()));
         let after = (record.start + usize::from(record.length)).saturating_sub(hello.message().len());
         if after > 0 {
             length.note = Some(format!("{after} bytes of it come after the hello; its records end at byte {size}").into());
         }
-        let fields = vec![number("type", 0, 1, 22, Some("handshake".into())), version, length];
+        let fields = vec![field("type", 0, 1, code(22, Some("handshake".into()))), version, length];
         Node { name: "TLSPlaintext".into(), offset: record.offset, length: 5, value: Value::Struct(fields), note: None }
     };
     records.iter().map(header).collect()

@@ -5,9 +5,9 @@ mod parse;
 pub(super) use parse::parse;
 
 use super::{Framing, Malformed, names, reader};
-use crate::name::ServerName;
+use crate::{name::ServerName, text::text};
 use serde::Serialize;
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{fmt, ops::Range};
 
 /// What a ClientHello says. The whole message is kept: what is not decoded here can be had from it.
 ///
@@ -78,12 +78,12 @@ impl Name {
         }
     }
 
-    /// The name as text for people; bytes that are no UTF-8 are replaced. Untrusted.
+    /// The name as text for people; bytes that are no UTF-8 are `\xab`. Untrusted.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Dns(name) => Some(name.to_string()),
-            Self::Other(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Other(bytes) => Some(text(bytes)),
             Self::Absent => None,
         }
     }
@@ -188,16 +188,16 @@ impl ClientHello {
         self.came.on_wire(offset)
     }
 
-    /// The ALPN protocols as text for people; bytes that are no UTF-8 are replaced. Untrusted.
+    /// The ALPN protocols as text for people; bytes that are no UTF-8 are `\xab`. Untrusted.
     #[must_use]
     pub fn alpn_text(&self) -> Vec<String> {
-        self.alpn.iter().map(|protocol| String::from_utf8_lossy(protocol).into_owned()).collect()
+        self.alpn.iter().map(|protocol| text(protocol)).collect()
     }
 
     /// The versions in the usual spelling, `TLSv1.3`; unknown ones in hexadecimal.
     #[must_use]
     pub fn version_text(&self) -> Vec<String> {
-        self.versions.iter().map(|version| version_text(*version)).collect()
+        self.versions.iter().map(|version| names::version_text(*version)).collect()
     }
 
     /// The highest version of TLS among them, wherever the client prefers it, in the same spelling; of DTLS, where there is
@@ -206,16 +206,12 @@ impl ClientHello {
     pub fn highest_version(&self) -> Option<String> {
         // The numbers of drafts do not count upwards, those of DTLS count downwards.
         let of = |major| self.versions.iter().copied().filter(move |version| version >> 8 == major);
-        of(0x03).max().or_else(|| of(0xfe).min()).map(version_text)
+        of(0x03).max().or_else(|| of(0xfe).min()).map(names::version_text)
     }
 
     fn faulty(&mut self, offset: usize, what: &'static str) {
         self.faults.push(Malformed { offset: self.came.on_wire(offset), what });
     }
-}
-
-fn version_text(version: u16) -> String {
-    names::version(version).map_or_else(|| format!("0x{version:04x}"), Cow::into_owned)
 }
 
 /// The 16 values of RFC 8701, not the 256 that a bare mask would take.

@@ -43,6 +43,12 @@ pub fn version(version: u16) -> Option<Cow<'static, str>> {
     }
 }
 
+/// The name of a version, or its number in hexadecimal where it has none.
+#[must_use]
+pub fn version_text(number: u16) -> String {
+    version(number).map_or_else(|| format!("0x{number:04x}"), Cow::into_owned)
+}
+
 /// A cipher suite, or a signal that is sent as one. Most are in the table of tls-parser.
 #[must_use]
 pub fn cipher_suite(suite: u16) -> Option<Cow<'static, str>> {

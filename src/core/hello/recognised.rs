@@ -1,6 +1,7 @@
 //! What a client says about itself in its first bytes, gathered while they pass.
 
 use super::{Greeting, MOST_ON_WIRE, Malformed, Protocol, Reader};
+use crate::text::text;
 use serde::Serialize;
 
 /// An identification is at most 255 bytes with its CR LF (RFC 4253 section 4.2).
@@ -97,7 +98,7 @@ fn http(head: &[u8], last: bool) -> Option<Recognised> {
     }
     let host = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
     Some(Recognised {
-        name: host.map(|host| String::from_utf8_lossy(host.value).into_owned()),
+        name: host.map(|host| text(host.value)),
         method: request.method.map(str::to_owned),
         path: request.path.map(|path| path.split('?').next().unwrap_or_default().to_owned()),
         version: request.version.map(|minor| format!("HTTP/1.{minor}")),
@@ -113,7 +114,7 @@ fn ssh(head: &[u8], last: bool) -> Option<Recognised> {
         None => return None,
     };
     let line = &line[..line.len().min(MOST_IN_SSH_LINE)];
-    Some(Recognised { version: Some(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()), ..Recognised::only(Protocol::Ssh) })
+    Some(Recognised { version: Some(text(line.trim_ascii_end())), ..Recognised::only(Protocol::Ssh) })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ fn json_holds_everything() {
     assert_eq!(hello["signature_algorithms"][0], json!({ "code": 0x0403, "name": "ecdsa_secp256r1_sha256" }));
     let extensions = hello["extension_list"].as_array().unwrap();
     assert_eq!(extensions.len(), 12);
-    let name = json!({ "server_name_list": [{ "name_type": { "value": 0, "name": "host_name" }, "host_name": "www.example.test" }] });
+    let name = json!({ "server_name_list": [{ "name_type": { "code": 0, "name": "host_name" }, "host_name": "www.example.test" }] });
     assert_eq!(extensions[0], json!({ "code": 0, "name": "server_name", "length": 21, "grease": false, "decoded": name }));
     assert_eq!((hello["random"].as_str().unwrap().len(), hello["session_id"].as_str().unwrap().len()), (64, 64));
 }
@@ -55,7 +55,7 @@ fn a_browsers_hello_says_what_is_rare_without_a_guess() {
     assert!(line.ends_with(" ja4=t13d1517h2_8daaf6152771_cb7bf5808d99 pq=X25519MLKEM768 ech=offered\n"), "{line}");
     let hello = json_of(&chromium);
     assert_eq!((&hello["pq"], &hello["grease"]), (&json!(["X25519MLKEM768"]), &true.into()));
-    let suite = json!({ "kdf_id": { "value": 1, "name": "HKDF-SHA256" }, "aead_id": { "value": 1, "name": "AES-128-GCM" } });
+    let suite = json!({ "kdf_id": { "code": 1, "name": "HKDF-SHA256" }, "aead_id": { "code": 1, "name": "AES-128-GCM" } });
     assert_eq!((&hello["ech"]["type"]["name"], &hello["ech"]["cipher_suite"]), (&"outer".into(), &suite));
     assert_eq!((hello["cipher_suites"][0]["name"].as_str(), &hello["ciphers"]), (Some("GREASE"), &15.into()));
     let share = json!({ "code": 0x11ec, "name": "X25519MLKEM768", "length": 1216 });

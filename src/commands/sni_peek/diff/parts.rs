@@ -35,14 +35,17 @@ pub const KEY_SHARES: &str = "key shares";
 pub const COMPRESSION: &str = "compression";
 pub const SESSION_ID: &str = "session id";
 
+/// By the registry of IANA.
+const EC_POINT_FORMATS: u16 = 11;
+
 /// What a hello says, part by part, without GREASE.
 pub fn said(facts: &Facts) -> Vec<(&'static str, Vec<String>)> {
     fn names<'a>(codes: impl Iterator<Item = &'a Code>) -> Vec<String> {
         codes.filter(|code| !code.is_grease()).map(|code| code.text().into_owned()).collect()
     }
-    let formats = facts.extension_list.iter().find(|extension| extension.code.code == 11);
+    let formats = facts.extension_list.iter().find(|extension| extension.code.code == EC_POINT_FORMATS);
     let formats = formats.map_or(&[][..], |extension| decoded::items(&extension.decoded.0));
-    let formats = formats.iter().filter_map(decoded::number).map(|(format, name)| name.map_or(format.to_string(), str::to_owned));
+    let formats = formats.iter().filter_map(decoded::code).map(|(format, name)| name.map_or(format.to_string(), str::to_owned));
     // JA4 tells QUIC and DTLS from TLS, and not in which records it came.
     let transport = if matches!(facts.framing, "quic" | "dtls") { facts.framing } else { "tcp" };
     vec![

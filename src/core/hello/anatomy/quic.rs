@@ -9,15 +9,15 @@ pub(super) fn transport_parameters(scope: &mut Scope<'_>) {
 }
 
 fn parameter(scope: &mut Scope<'_>) {
-    let Some(id) = scope.varint("id", names::transport_parameter) else { return };
-    let Some(length) = scope.varint("length", |_| None) else { return };
+    let Some(id) = scope.named_varint("id", names::transport_parameter) else { return };
+    let Some(length) = scope.varint("length") else { return };
     let Some(length) = usize::try_from(length).ok().filter(|length| *length <= scope.left().len()) else {
         return scope.malformed("value", "a length beyond what holds it");
     };
     match id {
         // RFC 9000 section 18.2, RFC 9221 section 3, and Google's round trip time in microseconds.
         0x01 | 0x03..=0x0b | 0x0e | 0x20 | 0x3127 => scope.fields("value", length, |scope| {
-            scope.varint("value", |_| None);
+            scope.varint("value");
             if id == 1 {
                 scope.note("milliseconds");
             }

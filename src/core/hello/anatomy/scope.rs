@@ -55,56 +55,60 @@ impl<'a> Scope<'a> {
     }
 
     /// A number of so many bytes, at most 8, or `None` where they are not there.
-    pub(super) fn number(&mut self, name: &'static str, width: usize) -> Option<u64> {
-        self.named(name, width, |_| None)
+    pub(super) fn number(&mut self, name: impl Into<Cow<'static, str>>, width: usize) -> Option<u64> {
+        self.integer(name.into(), width, u64::MAX, Value::Number)
     }
 
-    /// The same with a meaning.
-    pub(super) fn named(&mut self, name: impl Into<Cow<'static, str>>, width: usize, meaning: Meaning) -> Option<u64> {
-        let name = name.into();
-        let Some(bytes) = self.next(width) else {
-            self.malformed(name, "the field does not fit what holds it");
-            return None;
-        };
-        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        let meaning = u16::try_from(value).ok().and_then(meaning);
-        self.push(name, width, Value::Number { value, meaning });
-        if width == 2 && u16::try_from(value).is_ok_and(is_grease) {
+    /// A code of so many bytes, at most 2, with its meaning.
+    pub(super) fn named(&mut self, name: &'static str, width: usize, meaning: Meaning) -> Option<u64> {
+        let code = self.code(name, width, |code| u16::try_from(code).ok().and_then(meaning))?;
+        if width == 2 && u16::try_from(code).is_ok_and(is_grease) {
             self.note("GREASE: reserved, so that servers learn to ignore what they do not know (RFC 8701)");
         }
-        Some(value)
+        Some(code)
     }
 
-    /// A number of QUIC, whose first two bits say how long it is (RFC 9000 section 16).
-    pub(super) fn varint(&mut self, name: &'static str, meaning: fn(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
+    /// A number of QUIC.
+    pub(super) fn varint(&mut self, name: &'static str) -> Option<u64> {
+        let (width, mask) = self.varint_width();
+        self.integer(name.into(), width, mask, Value::Number)
+    }
+
+    /// A code that is a number of QUIC.
+    pub(super) fn named_varint(&mut self, name: &'static str, meaning: fn(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
+        let (width, mask) = self.varint_width();
+        self.integer(name.into(), width, mask, |code| Value::Code { code, meaning: meaning(code) })
+    }
+
+    /// How many bytes the next number of QUIC has, and which bits of them count: the first two bits say how long it is
+    /// (RFC 9000 section 16).
+    fn varint_width(&self) -> (usize, u64) {
         let width = self.left().first().map_or(1, |first| 1 << (first >> 6));
-        let Some(bytes) = self.next(width) else {
-            self.malformed(name, "the field does not fit what holds it");
-            return None;
-        };
-        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)) & (u64::MAX >> (66 - 8 * width));
-        self.push(name, width, Value::Number { value, meaning: meaning(value) });
-        Some(value)
+        (width, u64::MAX >> (66 - 8 * width))
     }
 
     /// A version of QUIC, in four bytes.
     pub(super) fn quic_version(&mut self, name: &'static str) {
-        let version = self.number(name, 4);
-        self.mean(version, names::quic_version);
+        self.code(name, 4, |version| u32::try_from(version).ok().and_then(names::quic_version));
     }
 
     /// A cipher of SSL 2.0, in three bytes.
     pub(super) fn cipher_spec(&mut self, name: &'static str) {
-        let spec = self.number(name, 3);
-        self.mean(spec, names::cipher_spec);
+        self.code(name, 3, |spec| u32::try_from(spec).ok().and_then(names::cipher_spec));
     }
 
-    /// The meaning of the last number, where that has more than two bytes.
-    fn mean(&mut self, number: Option<u64>, of: fn(u32) -> Option<Cow<'static, str>>) {
-        let number = number.and_then(|number| u32::try_from(number).ok());
-        if let (Some(number), Some(Node { value: Value::Number { meaning, .. }, .. })) = (number, self.nodes.last_mut()) {
-            *meaning = of(number);
-        }
+    fn code(&mut self, name: &'static str, width: usize, meaning: impl FnOnce(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
+        self.integer(name.into(), width, u64::MAX, |code| Value::Code { code, meaning: meaning(code) })
+    }
+
+    fn integer(&mut self, name: Cow<'static, str>, width: usize, mask: u64, value: impl FnOnce(u64) -> Value) -> Option<u64> {
+        let Some(bytes) = self.next(width) else {
+            self.malformed(name, "the field does not fit what holds it");
+            return None;
+        };
+        let integer = bytes.iter().fold(0, |integer, byte| integer << 8 | u64::from(*byte)) & mask;
+        self.push(name, width, value(integer));
+        Some(integer)
     }
 
     /// So many bytes as they are.
@@ -133,7 +137,7 @@ impl<'a> Scope<'a> {
 
     /// The length of a vector (RFC 8446 section 3.4), as a field of its own before it.
     fn length(&mut self, name: &str, width: usize) -> Option<usize> {
-        let length = self.named(format!("{name}_length"), width, |_| None)?;
+        let length = self.number(format!("{name}_length"), width)?;
         let length = usize::try_from(length).ok().filter(|length| *length <= self.left().len());
         if length.is_none() {
             self.malformed(name.to_owned(), "a length beyond what holds it");

@@ -55,7 +55,7 @@ fn tiles(hello: &ClientHello) -> Vec<Node> {
         let bytes: Vec<u8> = pieces.iter().flat_map(|piece| wire[piece.clone()].to_vec()).collect();
         assert_eq!(bytes.len(), leaf.length, "{leaf:?}");
         match &leaf.value {
-            Value::Number { value, .. } => {
+            Value::Number(value) | Value::Code { code: value, .. } => {
                 assert!(matches!(bytes.len(), 1..=8), "{leaf:?}");
                 let number = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
                 // A number of QUIC has its length in its first two bits.
@@ -171,7 +171,7 @@ fn extensions_of_every_kind_are_taken_apart() {
     assert_eq!(extensions.len(), EXTENSIONS.len());
     for (extension, (code, data)) in extensions.iter().zip(EXTENSIONS) {
         let [kind, length, inside] = extension.children() else { panic!("{extension:?}") };
-        let Value::Number { value, meaning } = &kind.value else { panic!("{kind:?}") };
+        let Value::Code { code: value, meaning } = &kind.value else { panic!("{kind:?}") };
         assert_eq!((*value, inside.length, length.length), (u64::from(*code), data.len(), 2));
         assert_eq!(meaning.is_some(), *code != 0x7777, "{code}");
         // Nothing is left as it is but what nobody knows, tickets and padding.
@@ -180,7 +180,7 @@ fn extensions_of_every_kind_are_taken_apart() {
     }
     let meaning = |name: &str| -> Vec<String> {
         let meanings = all(&nodes, name).into_iter().map(|node| match &node.value {
-            Value::Number { meaning, .. } => meaning.as_deref().unwrap_or("-").to_owned(),
+            Value::Code { meaning, .. } => meaning.as_deref().unwrap_or("-").to_owned(),
             other => panic!("{other:?}"),
         });
         meanings.collect()
@@ -197,8 +197,18 @@ fn extensions_of_every_kind_are_taken_apart() {
     assert_eq!(meaning("id"), ["max_idle_timeout", "GREASE", "version_information", "user_agent (Google)", "initial_source_connection_id"]);
     assert_eq!((meaning("chosen_version"), meaning("version").pop()), (vec!["QUICv1".into()], Some("GREASE".into())));
     assert_eq!((meaning("kdf_id"), meaning("aead_id")), (vec!["HKDF-SHA256".into()], vec!["AES-128-GCM".into()]));
-    let Value::Number { value: age, .. } = all(&nodes, "obfuscated_ticket_age")[0].value else { panic!("no age") };
+    let Value::Number(age) = all(&nodes, "obfuscated_ticket_age")[0].value else { panic!("no age") };
     assert_eq!(age, 3600);
+}
+
+#[test]
+fn a_length_or_a_limit_is_no_grease_whatever_its_number() {
+    let long = [0; 0x0a0a];
+    let hello = message(&hello_of(&[0x0a0a], &[(21, &long), (28, b"\x0a\x0a")]), Framing::Bare).unwrap();
+    let nodes = tiles(&hello);
+    let noted = |name: &str| all(&nodes, name).iter().any(|node| node.note.as_deref().is_some_and(|note| note.starts_with("GREASE")));
+    assert!(noted("cipher_suite") && !noted("extension_data_length") && !noted("record_size_limit"));
+    assert_eq!(all(&nodes, "record_size_limit")[0].value, Value::Number(0x0a0a));
 }
 
 #[test]
@@ -269,7 +279,7 @@ fn extensions_are_read_as_tls_parser_reads_them() {
             let inside = node.children()[2].children();
             let numbers = |name: &str| -> Vec<u64> {
                 let numbers = all(inside, name).into_iter().map(|node| match node.value {
-                    Value::Number { value, .. } => value,
+                    Value::Number(value) | Value::Code { code: value, .. } => value,
                     _ => panic!("{node:?}"),
                 });
                 numbers.collect()

@@ -252,7 +252,7 @@ mod tests {
     fn a_name_that_is_no_dns_name_matches_nothing() {
         assert_eq!(host_name(b"127.0.0.1").dns(), None);
         assert_eq!(host_name(b"a\0b").dns(), None);
-        assert_eq!(host_name(b"\xff").text().as_deref(), Some("\u{fffd}"));
+        assert_eq!(host_name(b"\xff").text().as_deref(), Some("\\xff"));
         assert_eq!(host_name(b"A.Test.").dns().map(ToString::to_string).as_deref(), Some("a.test"));
     }
 }

@@ -1,0 +1,29 @@
+//! Bytes that are text more often than not, for people.
+
+use std::fmt::Write;
+
+/// Bytes as text: what is UTF-8 as it is, any other byte as `\xab`. It is as untrusted as they are.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_utf8_is_told_byte_by_byte() {
+        assert_eq!(text("héllo\n".as_bytes()), "héllo\n");
+        assert_eq!(text(b"\xbaa\xc3\xa9\xc3\xff"), r"\xbaaé\xc3\xff");
+        assert_eq!(text(b""), "");
+    }
+}
