@@ -49,10 +49,20 @@ impl DatagramHandler for Datagrams {
         let (mut flow, mut came) = (hello::Datagrams::default(), 0);
         let mut end: Option<(End, Option<Alert>)> = None;
         let mut silence = pin!(sleep(self.limit));
+        let (shutdown, mut ending) = (session.shutdown.clone(), false);
         loop {
             let datagram = tokio::select! {
                 datagram = session.receive() => datagram,
                 () = &mut silence => break,
+                // Who has been shown has only his last words left.
+                () = shutdown.draining(), if end.is_some() && !ending => {
+                    ending = true;
+                    let soon = Instant::now() + FAREWELL;
+                    if soon < silence.deadline() {
+                        silence.as_mut().reset(soon);
+                    }
+                    continue;
+                }
             };
             came += 1;
             for greeting in flow.take(&datagram) {
@@ -72,7 +82,7 @@ impl DatagramHandler for Datagrams {
                 return End::io(By::Local, Phase::Hello, &error);
             }
             // Who was not refused goes on for longer.
-            silence.as_mut().reset(Instant::now() + if refusal.is_some() { FAREWELL } else { self.limit });
+            silence.as_mut().reset(Instant::now() + if refusal.is_some() || ending { FAREWELL } else { self.limit });
         }
         match (end, flow.unfinished()) {
             (Some((end, _)), _) => end,

@@ -117,6 +117,17 @@ fn without_a_word_means_none_and_what_is_malformed_is_refused() {
 }
 
 #[test]
+fn a_client_that_was_shown_holds_nobody_up() {
+    // It is heard for as long as a hello may take.
+    let mut tapline = Tapline::start(&["sni-peek", "--udp", "0", "--hello-timeout", "1h"]);
+    let client = client(&tapline);
+    client.send(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    tapline.event("opened");
+    tapline.signal("INT");
+    assert_eq!((tapline.closed()["why"].as_str(), tapline.wait().code()), (Some("not TLS but HTTP"), Some(0)));
+}
+
+#[test]
 fn a_hello_that_does_not_come_in_time_ends_the_session() {
     let mut tapline = Tapline::start(&["sni-peek", "--udp", "0", "--hello-timeout", "200ms", "--connections", "2"]);
     let (half, short) = (client(&tapline), client(&tapline));
