@@ -42,12 +42,20 @@ async fn two(files: &[File], session: &Session) -> anyhow::Result<[(Side, Box<Fa
         while found.len() < before + wanted {
             let Some(sighting) = session.preparing(sightings.next()).await? else {
                 sightings.finish(session).await?;
-                anyhow::bail!("cannot compare {file}: it has {} of the {wanted} ClientHellos that are needed", found.len() - before);
+                match found.len() - before {
+                    0 => anyhow::bail!("cannot compare {file}: it has no ClientHello that can be read"),
+                    n => anyhow::bail!("cannot compare {file}: it has {n} of the {wanted} ClientHellos that are needed"),
+                }
             };
             let seen = seen(file, true, sighting);
             let line = seen.line();
-            if let Said::Hello { facts, .. } = seen.said {
-                found.push((Side { file: file.to_string(), sni: facts.sni.clone(), ja4: facts.ja4.clone(), line }, facts));
+            match seen.said {
+                Said::Hello { facts, .. } => {
+                    found.push((Side { file: file.to_string(), sni: facts.sni.clone(), ja4: facts.ja4.clone(), line }, facts));
+                }
+                // Who expects it to be compared learns why it is not.
+                Said::BadHello { .. } => session.reporter.note(line),
+                Said::NotTls { .. } => {}
             }
         }
     }

@@ -217,4 +217,7 @@ fn the_same_client_differs_in_nothing_and_two_hellos_of_a_file_are_compared() {
     let run = finish_fed(program().args(["sni-peek", "--diff", "-"]), &both[..both.len() / 2]);
     assert_eq!(run.stderr, "tapline: cannot compare -: it has 1 of the 2 ClientHellos that are needed\n");
     assert_eq!(run.code, Some(3));
+    let run = finish_fed(program().args(["sni-peek", "--diff", "-", CURL]), &both[..40]);
+    let why = "note: -: bad hello: no end of the hello at byte 40\ntapline: cannot compare -: it has no ClientHello that can be read\n";
+    assert_eq!((run.code, run.stderr.as_str()), (Some(3), why));
 }
