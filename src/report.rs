@@ -23,7 +23,7 @@ use std::{
     io::{self, IsTerminal},
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -50,6 +50,8 @@ pub struct Reporter {
     dropped: Arc<AtomicU64>,
     stdout_closed: CancellationToken,
     stderr_closed: CancellationToken,
+    /// Why results could not be written, unless their reader has gone.
+    stdout_failed: Arc<OnceLock<io::Error>>,
     /// What stderr gets is what the program is for.
     stderr_matters: Arc<AtomicBool>,
     stderr_done: CancellationToken,
@@ -98,8 +100,10 @@ impl Reporter {
         let bars = MultiProgress::new();
         let dropped = Arc::new(AtomicU64::new(0));
         let (stdout_closed, stderr_closed) = (CancellationToken::new(), CancellationToken::new());
-        let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), stderr_closed.clone());
-        let (stdout, stdout_done) = writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone());
+        let stdout_failed = Arc::<OnceLock<io::Error>>::default();
+        let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), stderr_closed.clone(), Arc::default());
+        let (stdout, stdout_done) =
+            writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone(), stdout_failed.clone());
         Self {
             style,
             stderr,
@@ -110,6 +114,7 @@ impl Reporter {
             dropped,
             stdout_closed,
             stderr_closed,
+            stdout_failed,
             stderr_matters: Arc::default(),
             stderr_done,
             stdout_done,
@@ -178,37 +183,48 @@ impl Reporter {
         self.stdout_closed.is_cancelled() || self.stderr_matters.load(Relaxed) && self.stderr_closed.is_cancelled()
     }
 
-    /// Says why the program could not go on, if so, with a hint where there is one, and waits until everything is written:
-    /// events for a moment; results, or the bytes on stderr that the program is for, until `hurried` completes. What was
-    /// dropped is told by the thread after its last write. Returns the exit status.
+    /// Says why the program could not go on, or its results not be written, if so, with a hint where there is one, and waits
+    /// until everything is written: results, or the bytes on stderr that the program is for, until `hurried` completes; events
+    /// for a moment. What was dropped is told by the thread after its last write. Returns the exit status.
     pub async fn finish(&self, outcome: anyhow::Result<ExitCode>, hurried: impl Future<Output = ()>) -> ExitCode {
         let stderr_matters = self.stderr_matters.load(Relaxed);
-        let events = async {
-            if let Err(error) = &outcome {
-                // The thread lives as long as the program; so below.
-                let _ = self.stderr.send(Message::Line(self.error(error))).await;
-            }
-            let _ = self.stderr.send(Message::Last).await;
-            self.stderr_done.cancelled().await;
-        };
-        let events = async {
-            tokio::select! {
-                () = events => {}
-                () = tokio::time::sleep(FAREWELL), if !stderr_matters => {}
-            }
-        };
+        let unwritten = || self.stdout_failed.get().map(|why| anyhow::anyhow!("cannot write to stdout: {why}"));
+        // The threads live as long as the program.
         let results = async {
             let _ = self.stdout.send(Message::Last).await;
             self.stdout_done.cancelled().await;
         };
+        let events = async |error: Option<&anyhow::Error>| {
+            let last = async {
+                if let Some(error) = error {
+                    let _ = self.stderr.send(Message::Line(self.error(error))).await;
+                }
+                let _ = self.stderr.send(Message::Last).await;
+                self.stderr_done.cancelled().await;
+            };
+            tokio::select! {
+                () = last => {}
+                () = tokio::time::sleep(FAREWELL), if !stderr_matters => {}
+            }
+        };
+        let everything = async {
+            if let Err(error) = &outcome {
+                tokio::join!(events(Some(error)), results);
+            } else {
+                // Whether they could be written shows once they are.
+                results.await;
+                events(unwritten().as_ref()).await;
+            }
+        };
         tokio::select! {
-            _ = async { tokio::join!(events, results) } => {}
+            () = everything => {}
             () = hurried => {}
         }
         let cut = !self.stdout_done.is_cancelled() || stderr_matters && !self.stderr_done.is_cancelled();
         match outcome {
             Err(error) if error.is::<UsageError>() => exit::USAGE.into(),
             Err(_) => exit::START.into(),
+            Ok(_) if unwritten().is_some() => exit::START.into(),
             Ok(_) if cut => exit::CUT.into(),
             Ok(code) => code,
         }

@@ -5,7 +5,7 @@ use indicatif::MultiProgress;
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -35,20 +35,22 @@ pub enum Message {
 
 type Stream = Box<dyn Write + Send>;
 
-/// Starts the thread of a stream; the token tells that it has written its last message.
+/// Starts the thread of a stream; the token tells that it has written its last message. Where nothing more can be written,
+/// `closed` says so, and `failed` why, unless the reader has just gone.
 pub fn writer(
     stream: Stream,
     style: Style,
     dropped: Arc<AtomicU64>,
     bars: MultiProgress,
     closed: CancellationToken,
+    failed: Arc<OnceLock<io::Error>>,
 ) -> (mpsc::Sender<Message>, CancellationToken) {
     let (send, receive) = mpsc::channel(QUEUE);
     let done = CancellationToken::new();
     let written = done.clone().drop_guard();
     std::thread::spawn(move || {
         let _written = written;
-        write_all(receive, stream, style, &dropped, &bars, &closed);
+        write_all(receive, stream, style, &dropped, &bars, &closed, &failed);
     });
     (send, done)
 }
@@ -60,6 +62,7 @@ fn write_all(
     dropped: &AtomicU64,
     bars: &MultiProgress,
     closed: &CancellationToken,
+    failed: &OnceLock<io::Error>,
 ) {
     let started = Instant::now();
     let (mut last, mut at_line_start, mut written_at) = (false, true, None::<Instant>);
@@ -104,8 +107,12 @@ fn write_all(
         }
         let written = if style.stderr.terminal { bars.suspend(|| put(&mut stream, &text)) } else { put(&mut stream, &text) };
         written_at = Some(Instant::now());
-        if written.is_err() {
-            // Nobody reads any more. The queue is emptied all the same, so that nobody waits for it.
+        if let Err(error) = written {
+            // Nobody reads any more, which is no failure; or it cannot be written, on a full disk. The queue is emptied all the
+            // same, so that nobody waits for it.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                let _ = failed.set(error);
+            }
             closed.cancel();
         }
     }
@@ -160,7 +167,7 @@ mod tests {
         {
             send.blocking_send(message).unwrap();
         }
-        write_all(receive, Box::new(paper.clone()), style, &AtomicU64::new(7), &MultiProgress::new(), &closed);
+        write_all(receive, Box::new(paper.clone()), style, &AtomicU64::new(7), &MultiProgress::new(), &closed, &OnceLock::new());
         let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
         let lines = ["open", r#"{"event":"drained","aborted":0}"#, "open", "an error", "open", r#"{"event":"dropped","events":7}"#];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);

@@ -158,6 +158,17 @@ fn the_status_says_whether_a_hello_was_shown_and_errors_name_the_file() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(3), "tapline: cannot read ./missing: No such file or directory (os error 2)\n"));
 }
 
+/// /dev/full: every write to it finds the disk full.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let done = program().args(["sni-peek", CURL]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(done.stderr).unwrap();
+    assert!(stderr.starts_with("tapline: cannot write to stdout: No space left on device"), "{stderr}");
+    assert_eq!(done.status.code(), Some(3));
+}
+
 #[test]
 fn what_makes_no_sense_together_is_refused() {
     for (args, why) in [
