@@ -25,8 +25,8 @@ fn rows(facts: &Facts, origin: &Origin) -> Vec<(&'static str, String)> {
     let shares = facts.key_shares.iter().map(|share| format!("{} ({})", share.group.text(), bytes(share.length))).collect::<Vec<_>>();
     let came = match (facts.framing, &facts.framing_version) {
         ("records", version) => format!("{}, records: {} of {}", bytes(facts.size), facts.records, version.as_deref().unwrap_or("-")),
-        ("bare", _) => format!("{} bytes of handshake message", facts.size),
-        (framing, version) => format!("{} bytes, {} {}", facts.size, framing.to_uppercase(), version.as_deref().unwrap_or_default()),
+        ("bare", _) => format!("{}, a handshake message alone", bytes(facts.size)),
+        (framing, version) => format!("{}, {} {}", bytes(facts.size), framing.to_uppercase(), version.as_deref().unwrap_or_default()),
     };
     let ech = facts.ech.as_ref().map(|_| "offered: GREASE or real cannot be told; if real, the server name is the public one".to_owned());
     let faults = facts.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -37,7 +37,8 @@ fn rows(facts: &Facts, origin: &Origin) -> Vec<(&'static str, String)> {
         ("destination", endpoint(&origin.destination)),
         ("came in", Some(came)),
         ("packets", origin.packets.map(|packets| packets.to_string())),
-        ("after", Some(joined(&origin.before.iter().map(|before| before.protocol.to_string()).collect::<Vec<_>>()))),
+        ("after", Some(joined(&origin.after()))),
+        ("second", origin.second.then(|| "answers a HelloRetryRequest".to_owned())),
         ("server name", Some(facts.sni.clone().unwrap_or_else(|| "-".into()))),
         ("ALPN", Some(joined(&facts.alpn))),
         ("versions", Some(joined(&facts.versions))),

@@ -120,7 +120,7 @@ impl Show for Diff {
             let places = |places: &[String]| if places.is_empty() { "nowhere".into() } else { places.join(", ") };
             let _ = writeln!(text, "GREASE, which makes no difference: a {}; b {}", places(a), places(b));
         }
-        let mut table = report::table(self.look, &["fingerprint", "a", "b", "because of"]);
+        let mut table = report::wide_table(self.look, &["fingerprint", "a", "b", "because of"]);
         for fingerprint in &self.fingerprints {
             let b = if fingerprint.same { "the same" } else { &fingerprint.b };
             table.add_row([fingerprint.fingerprint, &fingerprint.a, b, &fingerprint.because_of.join(", ")]);

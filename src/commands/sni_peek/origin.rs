@@ -1,6 +1,6 @@
 //! Where and when a hello was seen.
 
-use crate::report::safe;
+use crate::report::{item, safe};
 use jiff::Zoned;
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
@@ -101,6 +101,15 @@ impl Origin {
         let file = self.file.as_ref().filter(|_| self.several || ends.is_none());
         let who: Vec<_> = [file.map(|file| format!("{file}:")), ends].into_iter().flatten().collect();
         safe(&who.join(" "))
+    }
+
+    /// What the client said before and whom it asked for or told of, for people.
+    pub fn after(&self) -> Vec<String> {
+        let word = |before: &Before| match &before.target {
+            Some(target) => format!("{}({})", before.protocol, item(target, &[' ', ','])),
+            None => before.protocol.to_string(),
+        };
+        self.before.iter().map(word).collect()
     }
 }
 

@@ -83,13 +83,7 @@ fn words(facts: &Facts, origin: &Origin) -> String {
     words.extend((!facts.pq.is_empty()).then(|| format!("pq={}", facts.pq.join(","))));
     // Not more than that is known: GREASE and real cannot be told from each other.
     words.extend(facts.ech.is_some().then(|| "ech=offered".to_owned()));
-    words.extend((!origin.before.is_empty()).then(|| {
-        let before = origin.before.iter().map(|before| match &before.target {
-            Some(target) => format!("{}({})", before.protocol, word(target)),
-            None => before.protocol.to_string(),
-        });
-        format!("after={}", list(&before.collect::<Vec<_>>()))
-    }));
+    words.extend((!origin.before.is_empty()).then(|| format!("after={}", list(&origin.after()))));
     words.extend(origin.second.then(|| "second".to_owned()));
     if let [first, ..] = facts.faults.as_slice() {
         words.push(format!("faults={}: {first}", facts.faults.len()));
