@@ -19,8 +19,6 @@ struct Client {
     hellos: hello::Datagrams,
     /// The random of the last hello.
     random: Vec<u8>,
-    /// Bytes that came: it holds no more than these.
-    held: usize,
     last: Stamp,
     told: bool,
 }
@@ -68,14 +66,14 @@ impl Datagrams {
                 return ControlFlow::Continue(());
             }
             summary.datagram_flows += 1;
-            self.held += client.held;
+            self.held += client.hellos.cost();
             self.table.insert(ends, client);
             return self.tell(ends, greetings, stamp, summary, each);
         }
         let Some(client) = self.table.open.get_mut(&ends) else { return ControlFlow::Continue(()) };
-        let before = client.held;
+        let before = client.hellos.cost();
         let greetings = client.take(datagram, stamp);
-        self.held += client.held - before;
+        self.held = self.held + client.hellos.cost() - before;
         self.tell(ends, greetings, stamp, summary, each)
     }
 
@@ -87,7 +85,7 @@ impl Datagrams {
         }
         while self.table.open.len() > MOST || self.held > MOST_HELD {
             let Some((ends, mut client)) = self.table.oldest() else { break };
-            self.held -= client.held;
+            self.held -= client.hellos.cost();
             summary.given_up += u64::from(!client.told);
             client.end(ends, summary, each)?;
         }
@@ -105,7 +103,7 @@ impl Datagrams {
 
 impl Client {
     fn take(&mut self, datagram: &[u8], stamp: Stamp) -> Vec<Greeting> {
-        (self.held, self.last) = (self.held + datagram.len(), stamp);
+        self.last = stamp;
         self.hellos.take(datagram)
     }
 

@@ -54,6 +54,11 @@ impl Datagrams {
         if self.told { None } else { self.quic.unfinished().or_else(|| self.dtls.unfinished()) }
     }
 
+    /// Bytes of memory that this takes, roughly.
+    pub(crate) fn cost(&self) -> usize {
+        self.quic.cost() + self.dtls.cost()
+    }
+
     /// The datagram by which a server refuses the client that was told last: for QUIC a CONNECTION_CLOSE with the alert of
     /// TLS (RFC 9001 section 4.8), or the versions that it could speak instead; for DTLS an alert. `None` for others.
     pub fn refusal(&mut self, alert: Alert) -> Option<Vec<u8>> {

@@ -127,6 +127,11 @@ impl Dtls {
         }
     }
 
+    /// Bytes of memory that this takes, roughly.
+    pub(super) fn cost(&self) -> usize {
+        self.messages.iter().map(|message| size_of::<Message>() + message.pieces.cost()).sum()
+    }
+
     /// The record that refuses the client, by a fatal alert (RFC 6347 section 4.1).
     pub(super) fn refusal(&mut self, alert: Alert) -> Option<Vec<u8>> {
         let [major, minor] = self.version?;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 const MOST_HELD: usize = HEADER + MOST;
 /// The most pieces that wait for what comes before them. Browsers shuffle a dozen; quic-go allows 1,000 gaps.
 const MOST_WAITING: usize = 1024;
+/// What a piece that waits costs besides its bytes, roughly.
+const OVERHEAD: usize = 64;
 
 /// A sequence of bytes that is put together from its start. What it holds is bounded by what has come, and by 64 KiB.
 #[derive(Debug, Default)]
@@ -14,6 +16,7 @@ pub(super) struct Pieces {
     whole: Vec<u8>,
     /// What has come beyond a gap. None of them reaches into another.
     waiting: BTreeMap<usize, Vec<u8>>,
+    waiting_bytes: usize,
 }
 
 impl Pieces {
@@ -34,11 +37,15 @@ impl Pieces {
                 Some(_) => return Err("bytes of the hello that come again and differ"),
                 None if at == self.whole.len() => self.whole.extend_from_slice(new),
                 None if self.waiting.len() == MOST_WAITING => return Err("a hello in too many pieces"),
-                None => _ = self.waiting.insert(at, new.to_vec()),
+                None => {
+                    self.waiting_bytes += new.len();
+                    self.waiting.insert(at, new.to_vec());
+                }
             }
             at += length;
         }
         while let Some(next) = self.waiting.remove(&self.whole.len()) {
+            self.waiting_bytes -= next.len();
             self.whole.extend(next);
         }
         Ok(())
@@ -55,6 +62,11 @@ impl Pieces {
     /// What has come without a gap.
     pub(super) fn whole(&self) -> &[u8] {
         &self.whole
+    }
+
+    /// Bytes of memory that this takes, roughly.
+    pub(super) fn cost(&self) -> usize {
+        self.whole.capacity() + self.waiting_bytes + OVERHEAD * self.waiting.len()
     }
 }
 
@@ -77,7 +89,7 @@ mod tests {
             assert_eq!(pieces.put(offset, bytes), Ok(()), "{offset}");
             assert_eq!(pieces.whole(), whole);
         }
-        assert!(pieces.waiting.is_empty());
+        assert_eq!((pieces.waiting.len(), pieces.cost()), (0, pieces.whole.capacity()));
     }
 
     #[test]
@@ -102,6 +114,7 @@ mod tests {
         }
         assert!(pieces.put(2 * MOST_WAITING, b"x").unwrap_err().contains("too many"));
         assert_eq!(pieces.put(2, b"x"), Ok(()), "what has come may come again");
+        assert_eq!(pieces.cost(), MOST_WAITING * (1 + OVERHEAD));
     }
 
     proptest! {

@@ -14,6 +14,8 @@ const MOST_CONNECTIONS: usize = 4;
 /// Clients pad the datagrams of their Initials to at least this (RFC 9000 section 14.1), in whatever version. A shorter one
 /// is no reason to believe that what looks like a version is one.
 const LEAST_DATAGRAM: usize = 1200;
+/// What a connection costs besides its bytes, roughly: its keys, most of all.
+const OVERHEAD: usize = 4096;
 
 /// A number of variable length (RFC 9000 section 16), and what follows it.
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -85,7 +87,7 @@ impl Quic {
         let told = connection.take(&opened, offset);
         // After a Retry a client says the same again to another id (RFC 9000 section 17.2.5.2).
         let known = |greeting: &Greeting| match greeting {
-            Greeting::Tls(hello) => self.connections.iter().any(|other| other.first.as_deref() == Some(hello.message())),
+            Greeting::Tls(hello) => self.connections.iter().any(|other| other.first() == Some(hello.message())),
             _ => false,
         };
         greetings.extend(told.into_iter().filter(|greeting| !known(greeting)));
@@ -125,6 +127,11 @@ impl Quic {
         }
     }
 
+    /// Bytes of memory that this takes, roughly.
+    pub(super) fn cost(&self) -> usize {
+        self.connections.iter().map(|connection| OVERHEAD + connection.pieces.cost()).sum()
+    }
+
     /// The datagram that refuses the client that was heard of last, by an alert of TLS (RFC 9001 section 4.8).
     pub(super) fn refusal(&self, alert: Alert) -> Option<Vec<u8>> {
         let connection = self.connections.last()?;
@@ -157,8 +164,8 @@ struct Connection {
     pieces: Pieces,
     /// How many bytes of them were told.
     told: usize,
-    /// The first hello.
-    first: Option<Vec<u8>>,
+    /// How many of these the first hello has.
+    first: Option<usize>,
     /// A hello was told, or why there is none.
     done: bool,
 }
@@ -217,11 +224,16 @@ impl Connection {
             }
             let Some(message) = self.pieces.whole().get(self.told..self.told + length) else { break };
             greetings.push(super::message(message, self.came()).map_or_else(Greeting::Malformed, |hello| Greeting::Tls(Box::new(hello))));
-            self.first.get_or_insert_with(|| message.to_vec());
+            self.first.get_or_insert(length);
             self.told += length;
             self.done = true;
         }
         greetings
+    }
+
+    /// The first hello, once it was told.
+    fn first(&self) -> Option<&[u8]> {
+        self.pieces.whole().get(..self.first?)
     }
 
     fn came(&self) -> Framing {

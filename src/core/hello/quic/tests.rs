@@ -193,6 +193,9 @@ fn connections_that_share_a_socket_are_told_apart_and_bounded() {
         assert_eq!(tls(&greetings)[0].name.to_string(), format!("a{n}.test"));
     }
     assert_eq!(flow.connections.len(), MOST_CONNECTIONS);
+    // What is held is the keys and one hello of each.
+    let bytes: usize = flow.connections.iter().map(|connection| connection.pieces.whole().len()).sum();
+    assert!((MOST_CONNECTIONS * OVERHEAD + bytes..).contains(&flow.cost()), "{}", flow.cost());
 }
 
 #[test]
