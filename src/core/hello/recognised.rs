@@ -44,12 +44,12 @@ impl Recogniser {
         }
         let room = MOST_ON_WIRE - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.verdict(self.head.len() == MOST_ON_WIRE)
+        self.verdict(bytes.contains(&b'\n'), self.head.len() == MOST_ON_WIRE)
     }
 
     /// The client has ended: what it has said is all there is. `None` where that is nothing, or was told before.
     pub fn end(&mut self) -> Option<Recognised> {
-        if self.done || self.head.is_empty() { None } else { self.verdict(true) }
+        if self.done || self.head.is_empty() { None } else { self.verdict(false, true) }
     }
 
     /// Whether it was told, so that nothing more is looked at.
@@ -58,7 +58,8 @@ impl Recogniser {
         self.done
     }
 
-    fn verdict(&mut self, last: bool) -> Option<Recognised> {
+    /// `line`: a line has ended in what came. `last`: no more comes, or is held.
+    fn verdict(&mut self, line: bool, last: bool) -> Option<Recognised> {
         let greeting = match self.reader.read(&self.head) {
             // Two bytes of it are TLS and nothing else; one is still anything.
             None if last && self.reader.is_tls() => Greeting::Malformed(Malformed::unfinished(&self.head)),
@@ -66,6 +67,8 @@ impl Recogniser {
             other => other?,
         };
         let recognised = match greeting {
+            // Nothing is certain within a line, and a head has few of them: it takes linear time, however its bytes come.
+            Greeting::NotTls(Protocol::Http) if !(line || last) => return None,
             Greeting::NotTls(Protocol::Http) => http(&self.head, last)?,
             Greeting::NotTls(Protocol::Ssh) => ssh(&self.head, last)?,
             Greeting::NotTls(protocol) => Recognised::only(protocol),
@@ -151,6 +154,9 @@ mod tests {
             (Some("GET"), Some("/a/b"), Some("www.a.test:8080"))
         );
         assert_eq!((told.protocol, told.version.as_deref()), (Protocol::Http, Some("HTTP/1.1")));
+        // One that is wrong is told with the line that shows it.
+        let (told, at) = recognised(b"GET /\0 HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!((told.method.as_deref(), told.name, at), (Some("GET"), None, Some(17)));
         // One that never ends is told with what there is.
         let (told, at) = recognised(b"POST /x HTTP/1.0\r\nHo");
         assert_eq!((told.method.as_deref(), told.path.as_deref(), told.name, at), (Some("POST"), Some("/x"), None, None));
