@@ -201,11 +201,15 @@ fn first(bytes: &[u8], from_start: bool) -> Option<First> {
     if bytes.starts_with(b"HTTP/1.") {
         return Some(First::Other(Protocol::Http, false));
     }
-    match hello::read(bytes)? {
-        Greeting::NotTls(protocol @ (Protocol::Http2 | Protocol::Ssh)) => Some(First::Other(protocol, false)),
-        Greeting::NotTls(Protocol::Http) => preface::http_goes_on(bytes).map(|goes_on| First::Other(Protocol::Http, goes_on)),
-        Greeting::NotTls(protocol) => Some(First::Other(protocol, true)),
-        Greeting::Tls(_) | Greeting::Malformed(_) => Some(First::Hello),
+    let mut reader = Reader::new();
+    match reader.read(bytes) {
+        Some(Greeting::NotTls(protocol @ (Protocol::Http2 | Protocol::Ssh))) => Some(First::Other(protocol, false)),
+        Some(Greeting::NotTls(Protocol::Http)) => preface::http_goes_on(bytes).map(|goes_on| First::Other(Protocol::Http, goes_on)),
+        Some(Greeting::NotTls(protocol)) => Some(First::Other(protocol, true)),
+        // In the format of SSL 2.0: what begins with records is judged above.
+        Some(Greeting::Tls(_) | Greeting::Malformed(_)) => Some(First::Hello),
+        None if reader.is_tls() => Some(First::Hello),
+        None => None,
     }
 }
 
@@ -234,8 +238,8 @@ fn begins(bytes: &[u8]) -> Option<bool> {
     Some(fits(6, 0, 1)? && fits(9, 3, 3)? && fits(10, 0, 4)?)
 }
 
-/// What follows a hello: a second one, perhaps behind a ChangeCipherSpec (RFC 8446 appendix D.4) and early data, or nothing
-/// that is looked for.
+/// What follows a hello: a second one, perhaps behind a ChangeCipherSpec (RFC 8446 appendix D.4), or nothing that is looked
+/// for. A second one behind early data is not: to find it, all of every connection would have to be held.
 fn after(rest: &[u8], at: usize) -> Option<Stage> {
     match rest {
         [] | [20 | 22] => None,

@@ -124,7 +124,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// A CONNECT, with the ones before it that a proxy has answered with 407.
+/// One CONNECT, also where the proxy has answered it with 407 and another follows.
 fn connect(bytes: &[u8]) -> Option<Before> {
     let rest = bytes.strip_prefix(b"CONNECT ")?;
     let target = rest.split(|byte| matches!(byte, b' ' | b'\r' | b'\n')).next()?;

@@ -109,7 +109,7 @@ fn several_hellos_are_all_found() {
 #[test]
 fn a_hello_that_is_not_whole_is_told_as_such() {
     let hello = client_hello("a.test", &[]);
-    for bytes in [&hello[..100], &hello[5..100], &hello[..2]] {
+    for bytes in [&hello[..100], &hello[5..100], &hello[..2], b"\x80\x1f\x01\x03\x01\0"] {
         let mut told = Vec::new();
         let summary = read(bytes, &mut |sighting| {
             told.push(sighting.greeting);

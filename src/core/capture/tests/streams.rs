@@ -130,6 +130,8 @@ fn what_is_not_whole_at_the_end_is_told_as_unfinished() {
     }
     // Its first bytes are those of TLS, and there is no telling what they would have become.
     assert_eq!(conversation(&hello[..3], 1).end().0, ["no end of the hello at byte 3 in 3"]);
+    // Nor in the format of SSL 2.0.
+    assert_eq!(conversation(b"\x80\x1f\x01\x03\x01\0\x06\0", 3).end().0, ["no end of the hello at byte 8 in 3"]);
 }
 
 #[test]
