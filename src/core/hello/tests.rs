@@ -235,6 +235,8 @@ fn a_list_of_extensions_that_does_not_fit_is_a_fault_after_those_that_do() {
     assert_eq!(hello.name, Name::Absent);
     let hello = changed(20, 0x0f);
     assert_eq!((hello.name.to_string(), hello.faults[0].what), ("a.test".into(), "bytes after the last field of the hello"));
+    // And so short that the list is empty.
+    assert_eq!(changed(20, 0).faults[0].what, "bytes after the last field of the hello");
 }
 
 #[test]

@@ -31,8 +31,9 @@ pub(in crate::hello) fn parse(message: Vec<u8>, came: Framing) -> Result<ClientH
     let (start, end) = read_fields(&mut hello, cookie.as_ref())?;
     hello.index_extensions(start, end);
     if end < hello.message.len() {
-        // RFC 8446 has nothing there; without a start, it is the extensions whose length does not fit.
-        hello.faulty(end, if start == end { "extensions that do not fit the hello" } else { "bytes after the last field of the hello" });
+        // RFC 8446 has nothing there; where no extensions were read, it is those, whose length does not fit.
+        let without = hello.fields.compression_methods.end == end;
+        hello.faulty(end, if without { "extensions that do not fit the hello" } else { "bytes after the last field of the hello" });
     }
     hello.find_twins();
     hello.read_extensions();
