@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         other_framings(hello);
     }
     // The input as a handshake message.
-    for came in [Framing::Bare, Framing::Ssl2, Framing::Dtls { version: 0xfefd, fragments: 1 }] {
+    for came in [Framing::Bare, Framing::Ssl2, Framing::Dtls { version: 0xfefd, datagrams: 1 }] {
         if let Ok(hello) = hello::message(bytes, came) {
             assert_eq!(hello.wire(), bytes);
             shown_once(&hello);

@@ -40,7 +40,7 @@ pub struct Sighting {
     pub flow: Option<Flow>,
     /// The number of the last packet that it came in, from 1, as tshark numbers frames. None outside captures.
     pub packet: Option<u64>,
-    /// How many packets it came in, of DTLS fragments; retransmissions are not counted. 0 outside captures.
+    /// How many packets it came in; of TCP, retransmissions are not counted. 0 outside captures.
     pub packets: usize,
     /// What the client said before, outermost first.
     pub before: Vec<Before>,

@@ -18,6 +18,7 @@ pub use datagram::Datagrams;
 pub use fingerprint::{Ja3, Ja4, ja3, ja3n, ja4};
 pub use message::{ClientHello, Extension, Name, is_grease};
 pub use protocol::{Protocol, QuicVersion};
+pub(crate) use reader::MOST_IN_RECORD;
 pub use reader::{Reader, Record};
 pub use recognised::{Recognised, Recogniser};
 
@@ -96,8 +97,8 @@ pub enum Framing {
     Dtls {
         /// The version in the records' headers.
         version: u16,
-        /// How many fragments it took.
-        fragments: usize,
+        /// How many datagrams its fragments came in.
+        datagrams: usize,
     },
 }
 

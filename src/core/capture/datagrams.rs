@@ -114,8 +114,7 @@ impl Client {
         let (packets, second) = match &greeting {
             Greeting::Tls(hello) => {
                 let packets = match hello.came {
-                    Framing::Quic { datagrams, .. } => datagrams,
-                    Framing::Dtls { fragments, .. } => fragments,
+                    Framing::Quic { datagrams, .. } | Framing::Dtls { datagrams, .. } => datagrams,
                     Framing::Records { .. } | Framing::Bare | Framing::Ssl2 => 1,
                 };
                 (packets, std::mem::replace(&mut self.random, hello.random().to_vec()) == hello.random())

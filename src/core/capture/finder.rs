@@ -4,7 +4,7 @@ use super::{
     preface::{self, Before},
     reassembly::MOST_BEFORE,
 };
-use crate::hello::{self, Greeting, MOST_ON_WIRE, Malformed, Protocol, Reader};
+use crate::hello::{self, Greeting, MOST_IN_RECORD, MOST_ON_WIRE, Malformed, Protocol, Reader};
 use std::ops::Range;
 
 /// Looks for hellos in the bytes of one sender, which only grow between two looks.
@@ -228,7 +228,7 @@ fn begins(bytes: &[u8]) -> Option<bool> {
         }
     }
     let length = usize::from(u16::from_be_bytes([*bytes.get(3)?, *bytes.get(4)?]));
-    if !(1..=(1 << 14) + 1024).contains(&length) || !fits(5, 1, 1)? {
+    if !(1..=MOST_IN_RECORD).contains(&length) || !fits(5, 1, 1)? {
         return Some(false);
     }
     if length < 6 {

@@ -14,6 +14,8 @@ const FRAGMENT_HEADER: usize = 12;
 pub(super) struct Dtls {
     /// The one that was heard of last comes last.
     messages: Vec<Message>,
+    /// How many datagrams have come.
+    datagrams: u64,
     /// There was another message of a handshake.
     other: bool,
     /// Of the last record.
@@ -28,7 +30,9 @@ struct Message {
     /// Its number in the handshake: the one with the cookie has another than the one without.
     sequence: u16,
     length: usize,
-    fragments: usize,
+    datagrams: usize,
+    /// The datagram of the latest fragment.
+    latest: Option<u64>,
     pieces: Pieces,
     /// It was told, or why it is none.
     done: bool,
@@ -42,6 +46,7 @@ pub(super) fn may_be_dtls(datagram: &[u8]) -> bool {
 impl Dtls {
     /// Takes a datagram of the client's. What is malformed is told once for a datagram, and ends it.
     pub(super) fn take(&mut self, datagram: &[u8]) -> Vec<Greeting> {
+        self.datagrams += 1;
         let mut hellos = Vec::new();
         let malformed = self.records(datagram, &mut hellos).err();
         hellos.into_iter().map(|hello| Greeting::Tls(Box::new(hello))).chain(malformed.map(Greeting::Malformed)).collect()
@@ -103,7 +108,7 @@ impl Dtls {
             put = message.pieces.put(at, data);
         }
         let told = match put {
-            Ok(()) => message.told(version),
+            Ok(()) => message.told(version, self.datagrams),
             Err(what) => {
                 message.done = true;
                 Err(Malformed { offset: at, what })
@@ -145,15 +150,15 @@ impl Dtls {
 
 impl Message {
     fn new(sequence: u16, length: usize) -> Self {
-        Self { sequence, length, fragments: 0, pieces: Pieces::default(), done: false }
+        Self { sequence, length, datagrams: 0, latest: None, pieces: Pieces::default(), done: false }
     }
 
-    /// The hello, once it is whole, after one more fragment.
-    fn told(&mut self, version: u16) -> Result<Option<ClientHello>, Malformed> {
+    /// The hello, once it is whole, after one more fragment in this datagram.
+    fn told(&mut self, version: u16, datagram: u64) -> Result<Option<ClientHello>, Malformed> {
         if self.done {
             return Ok(None);
         }
-        self.fragments += 1;
+        self.datagrams += usize::from(self.latest.replace(datagram) != Some(datagram));
         if self.pieces.whole().len() < self.length {
             return Ok(None);
         }
@@ -161,7 +166,7 @@ impl Message {
         let mut message = (self.length as u32).to_be_bytes().to_vec();
         message[0] = 1;
         message.extend(self.pieces.whole());
-        super::message(&message, Framing::Dtls { version, fragments: self.fragments }).map(Some)
+        super::message(&message, Framing::Dtls { version, datagrams: self.datagrams }).map(Some)
     }
 }
 
@@ -215,7 +220,7 @@ mod tests {
         let told = flow.take(&whole(0, &first));
         let hello = only(&told);
         assert_eq!((hello.name.to_string(), &hello.message()[4..]), ("a.test".to_owned(), &first[..]));
-        assert_eq!(hello.came, Framing::Dtls { version: 0xfeff, fragments: 1 });
+        assert_eq!(hello.came, Framing::Dtls { version: 0xfeff, datagrams: 1 });
         assert!(ja4(hello).ja4.starts_with('d'));
         assert_eq!(flow.take(&whole(0, &first)), [], "sent again");
         assert_eq!(&only(&flow.take(&whole(1, &second))).message()[4..], second);
@@ -224,6 +229,11 @@ mod tests {
         assert_eq!(only(&flow.take(&whole(0, &other))).name.to_string(), "b.test");
         assert_eq!(flow.take(&whole(0, &other)), []);
         assert_eq!(flow.unfinished(), None);
+        // Fragments that share a datagram.
+        let parts: Vec<_> = (0..4).map(|part| record(22, 0, &fragment(1, 2, &second, 20 * part, 20))).collect();
+        assert_eq!(flow.take(&parts.concat()), []);
+        let told = flow.take(&record(22, 0, &fragment(1, 2, &second, 80, second.len() - 80)));
+        assert_eq!(only(&told).came, Framing::Dtls { version: 0xfeff, datagrams: 2 });
     }
 
     #[test]

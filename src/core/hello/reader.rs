@@ -11,7 +11,7 @@ pub(super) const RECORD_HEADER: usize = 5;
 /// Type 22, handshake.
 const HANDSHAKE: u8 = 22;
 /// RFC 8446 allows 2^14 bytes of plaintext; older stacks were allowed 2^10 more for compression (RFC 5246 6.2.2).
-const MOST_IN_RECORD: usize = (1 << 14) + 1024;
+pub(crate) const MOST_IN_RECORD: usize = (1 << 14) + 1024;
 
 /// The header of a TLS record of type handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

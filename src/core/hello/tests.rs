@@ -262,13 +262,13 @@ fn the_cookie_of_dtls_is_passed_over() {
     let with_cookie = [&plain[..4 + 35], b"\x04cook", &plain[4 + 35..]].concat();
     let mut with_cookie = with_cookie;
     with_cookie[3] += 5;
-    let hello = message(&with_cookie, Framing::Dtls { version: 0xfefd, fragments: 1 }).unwrap();
+    let hello = message(&with_cookie, Framing::Dtls { version: 0xfefd, datagrams: 1 }).unwrap();
     assert_eq!((hello.name.to_string(), hello.cipher_suites.as_slice()), ("a.test".into(), &[0x1301, 0xc02f][..]));
     assert_eq!((hello.compression_methods(), hello.random()), (&[0][..], &[7; 32][..]));
     // A cookie that does not fit is no panic.
     for length in 0..=255 {
         with_cookie[4 + 35] = length;
-        let _ = message(&with_cookie, Framing::Dtls { version: 0xfefd, fragments: 1 });
+        let _ = message(&with_cookie, Framing::Dtls { version: 0xfefd, datagrams: 1 });
     }
 }
 
@@ -301,7 +301,7 @@ fn the_highest_version_of_dtls_has_the_lowest_number() {
     let versions = [0, 43, 0, 5, 4, 0xfe, 0xff, 0xfe, 0xfd];
     let body = [&[0xfe, 0xfd][..], &[7; 32], &[0, 0], &[0, 2, 0, 0x2f], &[1, 0], &[0, 9], &versions].concat();
     let bytes = [&[1, 0, 0, u8::try_from(body.len()).unwrap()][..], &body].concat();
-    let hello = message(&bytes, Framing::Dtls { version: 0xfeff, fragments: 1 }).unwrap();
+    let hello = message(&bytes, Framing::Dtls { version: 0xfeff, datagrams: 1 }).unwrap();
     assert_eq!(hello.version_text(), ["DTLSv1.0", "DTLSv1.2"]);
     assert_eq!(hello.highest_version().as_deref(), Some("DTLSv1.2"));
 }
