@@ -1,8 +1,8 @@
 //! ClientHellos in captured packets: from a pcap or pcapng file down to the first bytes of each direction of each TCP
 //! connection, and to the datagrams of each UDP flow. Values in, values out: it reads a [`std::io::Read`] and nothing else.
 //!
-//! What is held is bounded: 32,768 connections, of which 84 KiB for each direction and 32 MiB for all; 32,768 UDP flows, 32 MiB
-//! for all; 4 MiB of IP fragments. What was seen first is given up first; the [`Summary`] says how much that was.
+//! What is held is bounded: 32,768 connections, of each of which 84 KiB are read in each direction, 32 MiB for all; 32,768 UDP
+//! flows, 32 MiB for all; 4 MiB of IP fragments. What was seen first is given up first; the [`Summary`] says how much that was.
 
 mod connections;
 mod datagrams;

@@ -109,7 +109,7 @@ impl Direction {
 
     pub(super) fn cost(&self) -> usize {
         match self {
-            Self::Open(open) => size_of::<Open>() + open.reassembly.cost(),
+            Self::Open(open) => size_of::<Open>() + open.reassembly.cost() + open.finder.cost(),
             Self::Silent | Self::Done(..) => 0,
         }
     }

@@ -123,6 +123,11 @@ impl Finder {
         self.protocol.unwrap_or(Protocol::Unknown)
     }
 
+    /// Bytes of memory that this takes, roughly.
+    pub(super) fn cost(&self) -> usize {
+        self.reader.cost()
+    }
+
     /// What to do next, as far as that is certain.
     fn seek(&mut self, bytes: &[u8], from: usize, from_start: bool) -> Option<Stage> {
         if from == 0 {

@@ -88,6 +88,11 @@ impl Reader {
         self.began.is_some()
     }
 
+    /// Bytes of memory that this takes, roughly.
+    pub(crate) fn cost(&self) -> usize {
+        self.message.capacity() + self.records.capacity() * size_of::<Record>()
+    }
+
     /// How often it has looked at bytes.
     #[cfg(test)]
     pub(super) fn steps(&self) -> usize {
