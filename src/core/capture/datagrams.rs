@@ -54,18 +54,19 @@ impl Datagrams {
         summary: &mut Summary,
         each: Each<'_>,
     ) -> ControlFlow<()> {
-        // What the server answers is no hello; its Initials look like those of a client.
-        if !may_be_handshake(datagram) || self.table.open.contains_key(&[destination, source]) {
+        // What the server answers is no hello; its Initials look like those of a client. Who has begun one is the client.
+        let other = self.table.open.get(&[destination, source]).map(Client::has_begun);
+        if !may_be_handshake(datagram) || other == Some(true) {
             return ControlFlow::Continue(());
         }
         let ends = [source, destination];
         if !self.table.open.contains_key(&ends) {
             let mut client = Client::default();
             let greetings = client.take(datagram, stamp);
-            if !greetings.iter().all(|greeting| counts(greeting, destination)) {
+            if !greetings.iter().all(|greeting| counts(greeting, destination)) || other.is_some() && !client.has_begun() {
                 return ControlFlow::Continue(());
             }
-            summary.datagram_flows += 1;
+            summary.datagram_flows += u64::from(other.is_none());
             self.held += client.hellos.cost();
             self.table.insert(ends, client);
             return self.tell(ends, greetings, stamp, summary, each);
@@ -102,6 +103,11 @@ impl Datagrams {
 }
 
 impl Client {
+    /// Whether something of a hello was read: nothing is held of anything else.
+    fn has_begun(&self) -> bool {
+        self.hellos.cost() > 0
+    }
+
     fn take(&mut self, datagram: &[u8], stamp: Stamp) -> Vec<Greeting> {
         self.last = stamp;
         self.hellos.take(datagram)

@@ -39,6 +39,15 @@ fn quic_is_told_with_its_flow_and_what_the_server_says_is_not() {
     }
     let (said, summary) = fed.end();
     assert_eq!((said.len(), summary.datagram_flows, summary.hellos, summary.malformed, summary.streams), (1, 1, 1, 0, 0));
+    // The server is heard first, with what no keys of a client open.
+    let mut answer = INITIAL.to_vec();
+    answer[300] ^= 1;
+    let mut fed = Fed::default();
+    for packet in [udp(SERVER, CLIENT, &answer), udp(CLIENT, SERVER, INITIAL), udp(SERVER, CLIENT, &answer)] {
+        fed.packet(Link::Ip, &packet);
+    }
+    let (said, summary) = fed.end();
+    assert_eq!((said, summary.datagram_flows, summary.malformed), (vec!["example.com in 1".to_owned()], 1, 0));
 }
 
 #[test]
