@@ -292,7 +292,8 @@ mod tests {
 
         #[test]
         fn any_fragments_in_any_order_give_the_hello(
-            size in 1usize..600, extra in proptest::collection::vec((0usize..250, 1usize..200), 0..10), order in any::<u64>(),
+            // Single bytes, shuffled, would be more pieces than may wait.
+            size in 2usize..600, extra in proptest::collection::vec((0usize..250, 1usize..200), 0..10), order in any::<u64>(),
         ) {
             let body = body("www.example.test", b"cookie");
             let mut cuts: Vec<_> = (0..body.len()).step_by(size).map(|at| (at, size)).chain(extra).collect();
