@@ -299,7 +299,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_frames_in_any_packets_give_the_hello((extra, between, packets) in shuffled(), order in any::<u64>(), step in 1usize..500) {
+    // Single bytes, shuffled, would be more pieces than may wait.
+    fn any_frames_in_any_packets_give_the_hello((extra, between, packets) in shuffled(), order in any::<u64>(), step in 2usize..500) {
         let message = hello("www.example.test");
         let mut cuts: Vec<(usize, usize)> = (0..message.len()).step_by(step).map(|at| (at, step)).chain(extra).collect();
         // Any order will do, as long as it differs from run to run.
