@@ -57,7 +57,7 @@ fn done(command: &mut std::process::Command) {
 }
 
 /// A capture of these packets, by text2pcap.
-fn capture(folder: &Path, link: u32, format: &str, packets: &[Vec<u8>]) -> PathBuf {
+pub fn capture(folder: &Path, link: u32, format: &str, packets: &[Vec<u8>]) -> PathBuf {
     let (text, file) = (folder.join("packets.txt"), folder.join(format!("{link}.{format}")));
     let dump: String = packets
         .iter()

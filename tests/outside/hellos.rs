@@ -1,4 +1,7 @@
-//! Clients of DTLS and QUIC, and what `sni-peek --udp` shows of them.
+//! Clients of DTLS and QUIC, and what `sni-peek --udp` shows of them; and what tshark reads in the hellos of all kinds of clients.
+
+mod compared;
+mod facts;
 
 use crate::support::*;
 use serde_json::{Value, json};

@@ -77,6 +77,10 @@ fn recorded_hellos_are_read() {
         (&include_bytes!("../../../tests/data/curl-openssl3.bin")[..], "www.example.test", &["h2", "http/1.1"][..], 4),
         (include_bytes!("../../../tests/data/s_client-tls12.bin"), "www.example.test", &["h2"], 1),
         (include_bytes!("../../../tests/data/s_client-no-name.bin"), "-", &[], 4),
+        (include_bytes!("../../../tests/data/s_client-resumed.bin"), "www.example.test", &["h2"], 4),
+        (include_bytes!("../../../tests/data/gnutls-3.7.bin"), "www.example.test", &["h2", "http/1.1"], 4),
+        (include_bytes!("../../../tests/data/chromium-156.bin"), "www.example.test", &["h2", "http/1.1"], 2),
+        (include_bytes!("../../../tests/data/firefox-153.bin"), "localhost", &["h2", "http/1.1"], 2),
     ] {
         let hello = tls(bytes);
         assert_eq!(

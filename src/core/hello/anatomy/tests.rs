@@ -6,10 +6,12 @@ use crate::hello::{
 use proptest::prelude::*;
 use tls_parser::TlsExtension;
 
-const RECORDED: [&[u8]; 5] = [
+const RECORDED: [&[u8]; 7] = [
     include_bytes!("../../../../tests/data/curl-openssl3.bin"),
     include_bytes!("../../../../tests/data/s_client-tls12.bin"),
     include_bytes!("../../../../tests/data/s_client-no-name.bin"),
+    include_bytes!("../../../../tests/data/s_client-resumed.bin"),
+    include_bytes!("../../../../tests/data/gnutls-3.7.bin"),
     include_bytes!("../../../../tests/data/chromium-156.bin"),
     include_bytes!("../../../../tests/data/firefox-153.bin"),
 ];
