@@ -22,7 +22,7 @@ use std::{
 use tapline::{
     addr::ListenAddr,
     announced::Announcer,
-    dial::{Dialer, Options},
+    dial::{Dialer, Options, Reach},
     health::{Checks, Probe},
     pool::Policy,
     proxy_header::Version,
@@ -154,7 +154,7 @@ impl Connect {
             None if self.insecure => Trust::Anyone,
             None => Trust::PublicRoots,
         };
-        let options = Options { source: self.bind_source, keepalive: self.keepalive, reach: None };
+        let options = Options { source: self.bind_source, keepalive: self.keepalive, reach: Reach::default() };
         Ok(Dialer { connect_timeout: self.connect_timeout, options, tls: ClientTls::new(&trust)? })
     }
 }

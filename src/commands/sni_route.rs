@@ -13,7 +13,7 @@ use router::{Otherwise, Router, Through, Way};
 use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
-    dial::{Dialer, Options, Reach},
+    dial::{Chosen, Dialer, Options, Reach},
     forward::Forward,
     health::Probe,
     pool::{Policy, Pool},
@@ -137,9 +137,12 @@ impl SniRoute {
         let announce = self.announce.version();
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let reach = Reach { private: self.routing.allow_private, own: server.addr().socket_addr() };
-        let options = Options { reach: Some(reach), ..dialer.options };
-        let through = Through { dialer: Dialer { options, ..dialer.clone() }, announce, relay: relay.clone() };
+        // Known from here on: whatever is dialed for a client never comes back.
+        let own = server.addr().socket_addr();
+        let reaching = |chosen| Dialer { options: Options { reach: Reach { own, chosen }, ..dialer.options }, ..dialer.clone() };
+        let chosen = if self.routing.allow_private { Chosen::Any } else { Chosen::Public };
+        let through = Through { dialer: reaching(Some(chosen)), announce, relay: relay.clone() };
+        let dialer = reaching(None);
         let forward = |pool| Way::Targets(Arc::new(Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() }));
         let mut others = others.into_iter().map(|pool| pool.map(forward));
         let mut other = || others.next().flatten();

@@ -4,7 +4,7 @@ mod connect;
 mod reach;
 
 pub use connect::Options;
-pub use reach::{Reach, Unreachable};
+pub use reach::{Chosen, Reach, Unreachable};
 
 use crate::{
     addr::{Endpoint, Host, HostPort, Target},
@@ -19,7 +19,7 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::sleep};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
 
 /// The head start of each address before the next is tried beside it, RFC 8305 section 8.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -81,7 +81,7 @@ impl DialError {
         !self.timed_out && is_local(&self.error)
     }
 
-    /// Whether it was not even asked, because clients may not reach it.
+    /// Whether it was not even asked, because it may not be reached.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(self.error.get_ref(), Some(why) if why.is::<Unreachable>())
@@ -202,6 +202,20 @@ pub async fn resolve(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
+/// The same for a host that a client has chosen: names that are slow to resolve leave room for those of everybody else.
+async fn resolve_chosen(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    /// Half of the threads that an event loop has for lookups (tokio's `max_blocking_threads`).
+    static ROOM: Semaphore = Semaphore::const_new(256);
+    let place = ROOM.acquire().await.map_err(io::Error::other)?;
+    let to = to.clone();
+    // A task of its own: a lookup that nobody waits for any more holds its thread all the same.
+    let looking_up = tokio::spawn(async move {
+        let _place = place;
+        resolve(&to).await
+    });
+    looking_up.await?
+}
+
 /// The standard library says that a lookup failed before it says why.
 fn unresolved(name: &str, error: &io::Error) -> String {
     let text = error.to_string();
@@ -214,12 +228,11 @@ async fn connect_host(
     first: &[u8],
     deadline: Option<Instant>,
 ) -> io::Result<(TcpStream, SocketAddr, usize)> {
-    if let (Host::Ip(ip), None) = (&to.host, options.reach) {
-        let addr = SocketAddr::new(*ip, to.port);
-        return options.connect(addr, first, deadline).await.map(|(tcp, sent)| (tcp, addr, sent));
+    let found = if options.reach.chosen.is_some() { resolve_chosen(to).await? } else { resolve(to).await? };
+    let found = options.reach.among(found)?;
+    if let (Host::Ip(_), [addr]) = (&to.host, found.as_slice()) {
+        return options.connect(*addr, first, deadline).await.map(|(tcp, sent)| (tcp, *addr, sent));
     }
-    let found = resolve(to).await?;
-    let found = if let Some(reach) = options.reach { reach.among(found)? } else { found };
     let mut left = interleaved(found).into_iter();
     let mut attempts = JoinSet::new();
     let mut last = None;

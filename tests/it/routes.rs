@@ -219,6 +219,24 @@ fn a_connection_goes_on_whose_rule_has_gone_and_a_rule_that_stays_keeps_its_turn
 }
 
 #[test]
+fn a_rule_that_leads_back_here_is_refused_at_once() {
+    let folder = Folder::new();
+    let file = folder.write("routes", "");
+    let mut tapline = start(&[&file], &["--no-checks"]);
+    changed(&mut tapline);
+    let here = tapline.addr();
+    folder.replace("routes", &format!("a.test={here}\nb.test={here},{}\n", naming("one")));
+    assert_eq!(changed(&mut tapline), [2, 2, 0, 0, 0]);
+    assert_eq!(hear(here, "a.test"), "");
+    let why = format!("{here}: {here} is where this process listens itself");
+    assert_eq!(end_of(&tapline.closed()), ("rule", "dial", why.as_str(), true));
+    assert_eq!(hear(here, "b.test"), "one");
+    tapline.stop();
+    let closed = tapline.seen.iter().filter(|event| event["event"] == "closed").count();
+    assert_eq!(closed, 2, "nothing came back");
+}
+
+#[test]
 fn a_pipe_is_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = fifo(&folder).0;

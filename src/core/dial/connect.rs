@@ -23,8 +23,8 @@ pub struct Options {
     /// Probe a peer that was silent for so long, whole seconds; three unanswered probes break the connection (tcp(7),
     /// TCP_KEEPIDLE).
     pub keepalive: Option<Duration>,
-    /// What may be connected to, where a client chooses the host; None where it does not.
-    pub reach: Option<Reach>,
+    /// What may be connected to.
+    pub reach: Reach,
 }
 
 impl Options {

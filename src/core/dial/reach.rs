@@ -1,18 +1,28 @@
-//! Which addresses may be connected to where a client chooses the host.
+//! Which addresses may be connected to where others choose the host than who has started the process.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
-/// What clients may reach by a name that they choose. It is asked once the name is resolved, and what passes is what is
-/// connected to: a name that resolves to something else the next time (DNS rebinding) reaches nothing more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What may be reached. It is asked once a name is resolved, and what passes is what is connected to: a name that resolves
+/// to something else the next time (DNS rebinding) reaches nothing more. By default it is everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Whether addresses may be reached that are not public.
-    pub private: bool,
-    /// Where this process listens itself: a connection to it would come back, and again.
+    /// Where this process listens itself, which nothing may lead to: a connection to it would come back, and again, until
+    /// there is no place for another one.
     pub own: Option<SocketAddr>,
+    /// What clients may reach by a name that they choose; None where they choose none.
+    pub chosen: Option<Chosen>,
+}
+
+/// What clients may reach by a name that they choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// Public addresses alone.
+    Public,
+    /// Private ones too: loopback, link-local and the like.
+    Any,
 }
 
 /// An address that a client may not reach.
@@ -22,7 +32,7 @@ pub enum Unreachable {
     #[error("{0} is not a public address")]
     NotPublic(IpAddr),
     /// It is this process's own.
-    #[error("{0} is where this connection was accepted")]
+    #[error("{0} is where this process listens itself")]
     Own(SocketAddr),
 }
 
@@ -51,7 +61,7 @@ impl Reach {
 
     fn check(self, addr: SocketAddr) -> Result<(), Unreachable> {
         let ip = addr.ip().to_canonical();
-        if !self.private && !is_public(ip) {
+        if self.chosen == Some(Chosen::Public) && !is_public(ip) {
             return Err(Unreachable::NotPublic(ip));
         }
         match self.own {
@@ -63,8 +73,20 @@ impl Reach {
 
 /// Whether who connects to `ip` reaches who listens on `listening`.
 fn leads_to(ip: IpAddr, listening: IpAddr) -> bool {
-    // connect(2) to no address goes to this machine, as does any address that a socket can be bound to.
-    ip == listening.to_canonical() || ip.is_unspecified() || listening.is_unspecified() && UdpSocket::bind((ip, 0)).is_ok()
+    // connect(2) to no address goes to this machine.
+    ip == listening.to_canonical() || ip.is_unspecified() || listening.is_unspecified() && is_here(ip)
+}
+
+/// Whether an address is one of this machine: what goes there comes from there. Nothing is sent. That a socket can be bound to
+/// it says less: with net.ipv4.ip_nonlocal_bind, as routers with a floating address have it, it can to any.
+fn is_here(ip: IpAddr) -> bool {
+    let from = || {
+        let any = if ip.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || from().is_ok_and(|from| from.ip() == ip)
 }
 
 /// Whether an address is one of the public Internet, by IANA's registries of special-purpose addresses (RFC 6890). In IPv6
@@ -189,7 +211,7 @@ mod tests {
     #[test]
     fn what_may_not_be_reached_is_left_out_and_named_where_nothing_is_left() {
         let addrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
-        let public = Reach { private: false, own: None };
+        let public = Reach { own: None, chosen: Some(Chosen::Public) };
         assert_eq!(public.among(addrs(&["127.0.0.1:443", "1.1.1.1:443"])).unwrap(), addrs(&["1.1.1.1:443"]));
         let error = public.among(addrs(&["[::ffff:10.0.0.1]:443", "[::1]:443"])).unwrap_err();
         assert_eq!(error.to_string(), "10.0.0.1 is not a public address");
@@ -199,8 +221,12 @@ mod tests {
     #[test]
     fn nothing_leads_back_to_where_it_came_from() {
         let reaches = |own: &str, to: &str| {
-            let reach = Reach { private: true, own: Some(own.parse().unwrap()) };
-            reach.among(vec![to.parse().unwrap()]).is_ok()
+            let all = [None, Some(Chosen::Any)].map(|chosen| {
+                let reach = Reach { own: Some(own.parse().unwrap()), chosen };
+                reach.among(vec![to.parse().unwrap()]).is_ok()
+            });
+            assert_eq!(all[0], all[1]);
+            all[0]
         };
         assert!(!reaches("127.0.0.1:443", "127.0.0.1:443"));
         assert!(!reaches("127.0.0.1:443", "[::ffff:127.0.0.1]:443"));
