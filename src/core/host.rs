@@ -95,15 +95,17 @@ fn parse(head: &[u8]) -> Result<Request, BadRequest> {
     };
     // Section 3.2.2: the host of a target in absolute form goes before Host; so does the one that CONNECT names.
     let asked = match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => {
+        _ if method == "CONNECT" => Some(target),
+        _ if target.starts_with('/') || target == "*" => host,
+        Some((scheme, rest)) if is_scheme(scheme) => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             if authority.is_empty() {
                 return Err(bad("a target without a host"));
             }
             Some(authority)
         }
-        _ if method == "CONNECT" => Some(target),
-        _ => host,
+        // Of what is none of the forms nobody knows what the one who is sent it takes it for.
+        _ => return Err(bad("a target that is neither a path nor a URL")),
     };
     let asked = asked.map(|asked| without_port(asked).ok_or(bad("a Host that is no host"))).transpose()?;
     // What Host says is judged also where it is not asked for.
@@ -112,6 +114,11 @@ fn parse(head: &[u8]) -> Result<Request, BadRequest> {
     }
     let asked = asked.filter(|asked| !asked.is_empty());
     Ok(Request { version: Version::One, name: asked.map_or(Name::Absent, name), authority: asked.map(str::to_owned) })
+}
+
+/// Whether a URL may begin with it (RFC 3986 section 3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
 /// The host of `host[:port]` (RFC 3986 section 3.2), an IPv6 address with its brackets; `None` where it is none.
@@ -213,6 +220,10 @@ mod tests {
             ("GET http://b.test/ HTTP/1.1\r\nHost: a/b\r\n\r\n", "a Host that is no host"),
             ("GET http://u@b.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "a Host that is no host"),
             ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "a target without a host"),
+            ("GET x/?u=http://b.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "a target that is neither a path nor a URL"),
+            ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", "a target that is neither a path nor a URL"),
+            ("CONNECT http://b.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "a Host that is no host"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: y\rHost: b\r\n\r\n", "a head that is not HTTP/1.1"),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "a head that is not HTTP/1.1"),
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "a head that is not HTTP/1.1"),
             ("GET / HTTP/1.1\r\nX: y\r\n Host: a\r\n\r\n", "a head that is not HTTP/1.1"),
