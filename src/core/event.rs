@@ -285,6 +285,15 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
     cause
 }
 
+/// The start of a text that may be of any length, for a message.
+pub(crate) fn brief(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Whether an error tells of this process or machine and not of the other side: out of descriptors, buffers, memory,
 /// local ports; EPERM, which its own packet filter gives. EACCES also stands for an ICMPv6 answer, "administratively
 /// prohibited" (icmpv6_err_convert in Linux), and for the permissions of a Unix socket.

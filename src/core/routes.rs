@@ -37,13 +37,19 @@ impl FromStr for Source {
 
     /// Reads `FILE` or `redis://...`. A password that is in the text is in no error.
     fn from_str(text: &str) -> Result<Self, AddrError> {
-        match text.split_once("://") {
-            Some(("redis" | "rediss" | "redis+unix", _)) => text.parse().map(Self::Redis),
+        let none = |before: &str| {
+            let why = "is no source of rules; write a FILE, redis://HOST, rediss://HOST (TLS) or redis+unix:///PATH";
+            Err(AddrError::new(before, why))
+        };
+        let is_redis = |scheme: &str| ["redis", "rediss", "redis+unix"].contains(&&*scheme.trim().to_ascii_lowercase());
+        match (text.split_once("://"), text.split_once(':')) {
+            (Some(("redis" | "rediss" | "redis+unix", _)), _) => text.parse().map(Self::Redis),
             // A path may hold anything.
-            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b)) => {
-                let why = "is no source of rules; write a FILE, redis://HOST, rediss://HOST (TLS) or redis+unix:///PATH";
-                Err(AddrError::new(&format!("{scheme}://"), why))
+            (Some((scheme, _)), _) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b)) => {
+                none(&format!("{scheme}://"))
             }
+            // Mistyped, it is no file whose name, with a password in it, an error may repeat.
+            (_, Some((scheme, _))) if is_redis(scheme) => none(&format!("{scheme}:")),
             _ if text.is_empty() => Err(AddrError::new(text, "names no file")),
             _ => Ok(Self::File(text.into())),
         }
@@ -57,15 +63,6 @@ impl fmt::Display for Source {
             Self::File(path) => path.display().fmt(f),
             Self::Redis(server) => server.fmt(f),
         }
-    }
-}
-
-/// The start of a text that may be of any length, for a message.
-fn brief(text: &str) -> String {
-    const MOST: usize = 200;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -98,6 +95,9 @@ mod tests {
             ("", "names no file"),
             ("etcd://h", "is no source of rules"),
             ("redis-sentinel://h", "is no source of rules"),
+            (" redis://user:secret@h", "is no source of rules"),
+            ("redis:/user:secret@h", "is no source of rules"),
+            ("Rediss:user:secret@h", "is no source of rules"),
             ("redis://user:secret@", "is not a redis server"),
             ("redis://user:secret@h:70000", "is not a redis server"),
             ("redis://user:secret@h/x", "is not a redis server"),

@@ -219,6 +219,39 @@ fn a_connection_goes_on_whose_rule_has_gone_and_a_rule_that_stays_keeps_its_turn
 }
 
 #[test]
+fn a_rule_may_move_from_one_file_to_another_whichever_is_written_first() {
+    let folder = Folder::new();
+    let rule = format!("m.test={}\n", naming("one"));
+    let (from, to) = (folder.write("from", &rule), folder.write("to", ""));
+    let mut tapline = start(&[&from, &to], &[]);
+    changed(&mut tapline);
+    changed(&mut tapline);
+    folder.replace("to", &rule);
+    let why = refused(&mut tapline);
+    assert!(why.starts_with("m.test has a rule in"), "{why}");
+    folder.replace("from", "");
+    assert_eq!(changed(&mut tapline), [0, 0, 1, 0, 0]);
+    assert_eq!(changed(&mut tapline), [1, 1, 0, 0, 0]);
+    assert_eq!(hear(tapline.addr(), "m.test"), "one");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    let folder = Folder::new();
+    let file = folder.write("routes", &format!("a.test={}", naming("one")));
+    let mut tapline = start(&[&file], &[]);
+    changed(&mut tapline);
+    // No writer is left to wait for.
+    drop(fifo(&folder.0).1);
+    std::fs::rename(folder.path("pipe"), &file).unwrap();
+    assert!(refused(&mut tapline).ends_with("is no regular file any more"));
+    assert_eq!(hear(tapline.addr(), "a.test"), "one");
+    folder.replace("routes", &format!("a.test={}", naming("two")));
+    assert_eq!(changed(&mut tapline), [1, 0, 0, 1, 0]);
+    assert_eq!(hear(tapline.addr(), "a.test"), "two");
+}
+
+#[test]
 fn a_rule_that_leads_back_here_is_refused_at_once() {
     let folder = Folder::new();
     let file = folder.write("routes", "");

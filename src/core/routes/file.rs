@@ -4,8 +4,11 @@ mod watch;
 
 pub(super) use watch::{State, follow};
 
-use super::{MOST_RULES, brief};
-use crate::route::{Matcher, Rule};
+use super::MOST_RULES;
+use crate::{
+    event::brief,
+    route::{Matcher, Rule},
+};
 use std::{
     collections::HashMap,
     fs::File,
@@ -25,6 +28,9 @@ pub enum FileError {
     /// A line is no rule.
     #[error("{path}, line {line}: {why}", path = .path.display())]
     Line { path: PathBuf, line: usize, why: String },
+    /// There is something else in its place, of which nobody knows when it ends.
+    #[error("{path} is no regular file any more", path = .0.display())]
+    Replaced(PathBuf),
     /// There is too much of it.
     #[error("{path} is longer than 64 MiB or {MOST_RULES} rules", path = .0.display())]
     TooLong(PathBuf),

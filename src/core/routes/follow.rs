@@ -12,7 +12,7 @@ use crate::{
     server::workers,
     shutdown::Shutdown,
 };
-use std::{io, path::PathBuf, thread, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, thread, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -270,31 +270,68 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
             }
         }
         drop(to);
+        // What was wrong with all of a source is told once, however often it is read.
+        let wrong = self.told.iter().map(|told| told.why.clone()).collect();
+        let mut following = Following { loaded: self, strict, wrong, refused: BTreeMap::new(), events: how.events };
         handle.spawn(async move {
             // With this task the thread ends.
             let _stop = stop;
-            // What was wrong with all of a source is told once, however often it is read.
-            let mut wrong: Vec<_> = self.told.iter().map(|told| told.why.clone()).collect();
             while let Some(Some((source, found, told))) = how.shutdown.unless_draining(from.recv()).await {
-                let found = match found {
-                    Found::All { rules, .. } if source < strict => match self.judge(source, strict, &rules) {
-                        Ok(()) => Found::all(rules),
-                        Err(why) => Found::Nothing(why.to_string()),
-                    },
-                    found => found,
-                };
-                let whole = !matches!(found, Found::Some { .. });
-                self.take(source, found);
-                let came = &self.told[source];
-                let news = if whole { came.why != wrong[source] } else { came.why.is_some() };
-                if whole {
-                    wrong[source].clone_from(&came.why);
-                }
-                if told || news || came.has_changes() {
-                    self.tell(source, &how.events);
-                }
+                following.take(source, found, told);
             }
         });
+    }
+}
+
+/// The rules while their sources are followed.
+struct Following<S> {
+    loaded: Loaded<S>,
+    /// The sources that are judged whole: the arguments and the files.
+    strict: usize,
+    /// What was wrong with all of each source when it was told last.
+    wrong: Vec<Option<String>>,
+    /// The rules of files that are refused as they are now.
+    refused: BTreeMap<usize, Vec<Rule>>,
+    events: Events,
+}
+
+impl<S: Default + std::marker::Send + Sync + 'static> Following<S> {
+    /// Takes what a source was found to have, and says it where it is news or was asked for. A rule that moves from one file
+    /// to another may be seen first where it comes to, and is refused there until it is gone where it was.
+    fn take(&mut self, source: usize, found: Found, told: bool) {
+        let mut again = self.take_one(source, found, told) && source < self.strict;
+        while again {
+            let refused = std::mem::take(&mut self.refused);
+            again = refused.into_iter().fold(false, |any, (source, rules)| self.take_one(source, Found::all(rules), false) || any);
+        }
+    }
+
+    /// Returns whether its rules have changed.
+    fn take_one(&mut self, source: usize, found: Found, told: bool) -> bool {
+        // What it had before it has no more.
+        self.refused.remove(&source);
+        let found = match found {
+            Found::All { rules, .. } if source < self.strict => match self.loaded.judge(source, self.strict, &rules) {
+                Ok(()) => Found::all(rules),
+                Err(why) => {
+                    self.refused.insert(source, rules);
+                    Found::Nothing(why.to_string())
+                }
+            },
+            found => found,
+        };
+        let whole = !matches!(found, Found::Some { .. });
+        self.loaded.take(source, found);
+        let came = &self.loaded.told[source];
+        let news = if whole { came.why != self.wrong[source] } else { came.why.is_some() };
+        if whole {
+            self.wrong[source].clone_from(&came.why);
+        }
+        let changed = came.has_changes();
+        if told || news || changed {
+            self.loaded.tell(source, &self.events);
+        }
+        changed
     }
 }
 

@@ -4,14 +4,11 @@ mod connection;
 mod formats;
 mod reading;
 
-use super::{
-    brief,
-    follow::{Found, Send},
-};
+use super::follow::{Found, Send};
 use crate::{
     addr::{AddrError, Host, HostPort, Target},
     dial::Dialer,
-    event::{Event, Events},
+    event::{Event, Events, brief},
 };
 use connection::Connection;
 use redis::{ConnectionAddr, RedisConnectionInfo};
@@ -106,7 +103,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Connects, and reads all rules.
     pub(super) async fn start(server: Server, dialer: Dialer) -> Result<(Self, Found), RedisError> {
-        let failed = |why| RedisError { server: server.to_string(), why };
+        let failed = |why: String| RedisError { server: server.to_string(), why: brief(&why) };
         let mut connection = Connection::open(&server, &dialer).await.map_err(|refusal| failed(refusal.why))?;
         let found = reading::all(&mut connection).await.map_err(failed)?;
         Ok((Self { server, dialer, connection }, found))
@@ -117,7 +114,7 @@ impl Reader {
     pub(super) async fn follow(self: Box<Self>, every: Duration, mut asked: watch::Receiver<()>, found: Send, events: Events) {
         let Self { server, dialer, mut connection } = *self;
         if let Some(why) = connection.untold() {
-            let text = format!("{server} tells no changes: {why}; it is read every {every:?} (--routes-interval) and on SIGHUP");
+            let text = format!("{server} tells no changes: {}; it is read every {every:?} (--routes-interval) and on SIGHUP", brief(why));
             events.emit(Event::Note { text });
         }
         let (mut wary, mut pause) = (false, PAUSES.0);

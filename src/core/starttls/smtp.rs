@@ -3,7 +3,7 @@
 use super::{client_failed, client_io, from_client, from_target, unexpected};
 use crate::{
     addr::Endpoint,
-    event::{By, End, Phase},
+    event::{By, End, Phase, brief},
     stream::Stream,
 };
 use std::{io, net::IpAddr};
@@ -85,7 +85,7 @@ async fn expect(stream: &mut Stream, to: &str, code: &str) -> io::Result<String>
         return Ok(reply);
     }
     let first = reply.lines().next().unwrap_or_default();
-    Err(unexpected(format_args!("answered {to} with {first:?}")))
+    Err(unexpected(format_args!("answered {to} with {:?}", brief(first))))
 }
 
 /// Where a reply ends: after the first line whose code is followed by no hyphen. `seen` is where the line begins that is

@@ -1,6 +1,6 @@
 //! Noticing that a file has changed.
 
-use super::read;
+use super::{FileError, read};
 use crate::{
     event::{Event, Events},
     routes::follow::{Found, Send},
@@ -92,7 +92,10 @@ pub(crate) async fn follow(
         let reading = spawn_blocking(move || {
             let state = State::of(&looked);
             // Asked for, it is read also where it seems to be the same.
-            (forced || state != known).then(|| (state, read(&looked)))
+            let is_other = || looked.metadata().is_ok_and(|metadata| !metadata.is_file());
+            // A pipe without a writer would be waited for without end.
+            let reading = || if is_other() { Err(FileError::Replaced(looked.clone())) } else { read(&looked) };
+            (forced || state != known).then(|| (state, reading()))
         });
         let Ok(Some((state, rules))) = reading.await else { continue };
         last = state;

@@ -4,7 +4,10 @@ use super::{
     connection::Connection,
     formats::{Family, MOST_TARGETS, Named, key_of, matchers, name_of, rules},
 };
-use crate::routes::{MOST_RULES, brief, follow::Found};
+use crate::{
+    event::brief,
+    routes::{MOST_RULES, follow::Found},
+};
 use redis::{Pipeline, RedisError, Value, cmd};
 use std::collections::{HashMap, HashSet};
 
