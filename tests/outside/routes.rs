@@ -146,6 +146,21 @@ fn one_tenants_mistake_is_skipped_and_the_others_are_served() {
 }
 
 #[test]
+fn an_entry_of_any_length_is_told_and_the_last_rules_stay() {
+    let server = Server::redis();
+    cli(&server, &["sadd", "hostnames:a.test:backends", &naming("one").to_string()]);
+    let mut tapline = start(&["--routes", &url(&server)]);
+    tapline.event("routes");
+    cli(&server, &["eval", "redis.call('sadd', 'hostnames:b.test:backends', string.rep('x', 70000000))", "0"]);
+    let routes = tapline.event("routes");
+    let told = "an answer of more than 64 MiB; its last rules stay";
+    assert_eq!((counts(&routes), why(&routes)), ([1, 0, 0, 0, 0], told));
+    assert_eq!(hear(tapline.addr(), "a.test"), "one");
+    cli(&server, &["del", "hostnames:b.test:backends"]);
+    assert_eq!((counts(&tapline.event("routes")), hear(tapline.addr(), "a.test")), ([1, 0, 0, 0, 0], "one".into()));
+}
+
+#[test]
 fn while_the_server_is_away_its_last_rules_stay_and_then_its_new_ones_come() {
     let mut server = Server::redis();
     let [one, two] = ["one", "two"].map(|name| naming(name).to_string());

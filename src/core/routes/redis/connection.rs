@@ -146,13 +146,20 @@ impl Connection {
             return Ok(Vec::new());
         }
         self.left.store(LARGEST, Relaxed);
-        questions.ignore_errors().query_async(&mut self.redis).await.map_err(|error| words(&error))
+        let answers = questions.ignore_errors().query_async(&mut self.redis).await;
+        answers.map_err(|error| self.lost(&error))
     }
 
     /// The same for a single one, whose error ends it.
     pub(super) async fn ask_one<T: FromRedisValue>(&mut self, question: &redis::Cmd) -> Result<T, String> {
         self.left.store(LARGEST, Relaxed);
-        question.query_async(&mut self.redis).await.map_err(|error| words(&error))
+        let answer = question.query_async(&mut self.redis).await;
+        answer.map_err(|error| self.lost(&error))
+    }
+
+    /// Why a question has no answer. Who waits for one hears of the end of the connection, and not why it came.
+    fn lost(&self, error: &RedisError) -> String {
+        if self.left.load(Relaxed) == 0 { too_much().to_string() } else { words(error) }
     }
 
     /// Waits until names have changed. The error says why the connection is lost.

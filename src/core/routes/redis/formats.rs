@@ -140,7 +140,7 @@ fn backends(name: &str, members: &[Vec<u8>], mut wrong: impl FnMut(&str)) -> Vec
             None => match host(member) {
                 Some(host) => without.insert(host),
                 None => {
-                    wrong(&format!("{:?} is not HOST:PORT", String::from_utf8_lossy(member)));
+                    wrong(&format!("{:?} is not HOST:PORT", without_secret(member)));
                     continue;
                 }
             },
@@ -176,7 +176,7 @@ fn frontend(name: &str, list: &[Vec<u8>], dead: &[Vec<u8>], mut wrong: impl FnMu
                 }
                 all.push(to);
             }
-            None => wrong(&format!("{:?} is not http://HOST:PORT", String::from_utf8_lossy(url))),
+            None => wrong(&format!("{:?} is not http://HOST:PORT", without_secret(url))),
         }
     }
     // All of them dead is as good as none: they are tried all the same, as marks can be wrong.
@@ -235,6 +235,12 @@ fn url_target(url: &[u8]) -> Option<String> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
     target(if has_port { rest.to_owned() } else { format!("{rest}:{port}") }.as_bytes())
+}
+
+/// A text that is no target, to be shown: what is before an `@` may be a user and a password.
+fn without_secret(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.rsplit_once('@').map_or_else(|| text.to_string(), |(_, rest)| format!("...@{rest}"))
 }
 
 #[cfg(test)]

@@ -87,6 +87,13 @@ fn what_is_wrong_is_skipped_and_told_and_the_rest_counts() {
 }
 
 #[test]
+fn what_is_told_of_a_wrong_entry_holds_no_password() {
+    let mut skipped = came("a.test", &["u:secret@h:1"], &[], &[]).1;
+    skipped.extend(came("a.test", &[], &["id", "http://u:secret@h:1/"], &[]).1);
+    assert!(skipped.len() == 2 && skipped.iter().all(|why| why.contains("\"...@h:1") && !why.contains("secret")), "{skipped:?}");
+}
+
+#[test]
 fn who_writes_to_redis_opens_no_way_to_any_name() {
     for member in ["passthrough", "passthrough:443"] {
         let named = Named { backends: Ok(texts(&[member])), frontend: Ok(Vec::new()), dead: Ok(Vec::new()) };
