@@ -159,7 +159,7 @@ async fn header(conn: &mut Conn, limit: Duration) -> Result<Header, End> {
     const DURING: Phase = Phase::ProxyHeader;
     conn.progress.enter(DURING);
     let stream = &mut conn.stream;
-    let header = match first(stream, DURING, "PROXY header", limit, proxy_header::MOST, proxy_header::read)
+    let header = match first(stream, DURING, "PROXY header", limit, Duration::ZERO, proxy_header::MOST, proxy_header::read)
         .await
         .map_err(|unfinished| unfinished.end)?
     {

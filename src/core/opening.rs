@@ -50,12 +50,12 @@ pub enum Answer {
     Late(Starttls),
 }
 
-/// Reads until it is certain what the client asks for, for at most `limit` in all; nothing that was read is lost. Where
-/// `http` is not looked for, HTTP is not TLS.
+/// Reads until it is certain what the client asks for, for at most `limit` in all, of which `spent` is over; nothing that was
+/// read is lost. Where `http` is not looked for, HTTP is not TLS.
 ///
 /// # Errors
 /// How the connection ends of a client that is gone, or never said a byte.
-pub async fn read(stream: &mut Stream, limit: Duration, http: bool, progress: &Progress) -> Result<Opening, End> {
+pub async fn read(stream: &mut Stream, limit: Duration, spent: Duration, http: bool, progress: &Progress) -> Result<Opening, End> {
     progress.enter(Phase::Hello);
     let (mut reader, mut head) = (Reader::new(), None);
     let parse = |bytes: &[u8]| {
@@ -70,7 +70,7 @@ pub async fn read(stream: &mut Stream, limit: Duration, http: bool, progress: &P
         }
         head.get_or_insert_with(Head::default).read(bytes).map(|head| head.map_or_else(Opening::bad_request, Opening::Http))
     };
-    let read = peek::first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, parse).await;
+    let read = peek::first(stream, Phase::Hello, "hello", limit, spent, hello::MOST_ON_WIRE, parse).await;
     let (bytes, is_tls) = (stream.head(), reader.is_tls());
     match read {
         Ok(Some(opening)) => Ok(opening),

@@ -30,7 +30,7 @@ pub enum Alert {
 pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
     progress.enter(Phase::Hello);
     let mut reader = Reader::new();
-    let greeting = first(stream, Phase::Hello, "hello", limit, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
+    let greeting = first(stream, Phase::Hello, "hello", limit, Duration::ZERO, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
     let greeting = greeting.map_err(|unfinished| unfinished.end)?;
     Ok(greeting.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
 }
@@ -54,7 +54,8 @@ pub(crate) enum Cause {
     Late,
 }
 
-/// Reads `what` until `parse` comes to a verdict, for at most `limit` in all; `None` where `most` bytes were not enough.
+/// Reads `what` until `parse` comes to a verdict, for at most `limit` in all, of which `spent` is over; `None` where `most`
+/// bytes were not enough.
 ///
 /// # Errors
 /// How the connection ends that ended or failed before, or was silent.
@@ -63,10 +64,11 @@ pub(crate) async fn first<T>(
     during: Phase,
     what: &str,
     limit: Duration,
+    spent: Duration,
     most: usize,
     parse: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<Option<T>, Unfinished> {
-    let probed = timeout(limit, stream.probe(most, parse)).await;
+    let probed = timeout(limit.saturating_sub(spent), stream.probe(most, parse)).await;
     let bytes = stream.head().len();
     let (cause, end) = match probed {
         Ok(Ok(Probed::Match(verdict))) => return Ok(Some(verdict)),

@@ -99,7 +99,7 @@ impl Handler for Router {
 
 impl Router {
     async fn decide(&self, conn: &mut Conn) -> Result<Decision, End> {
-        let (mut limit, mut starttls) = (self.limit, None);
+        let (limit, mut spent, mut starttls) = (self.limit, Duration::ZERO, None);
         if let Some(protocol) = self.starttls {
             let started = Instant::now();
             conn.progress.enter(Phase::Hello);
@@ -113,10 +113,9 @@ impl Router {
                     return Ok(Decision::Refuse(Answer::Late(protocol), end));
                 }
             }
-            // Whole milliseconds: it is told where it is over.
-            limit = Duration::from_millis(limit.saturating_sub(started.elapsed()).as_millis() as u64);
+            spent = started.elapsed();
         }
-        let opening = opening::read(&mut conn.stream, limit, self.starttls.is_none(), &conn.progress).await?;
+        let opening = opening::read(&mut conn.stream, limit, spent, self.starttls.is_none(), &conn.progress).await?;
         let choice = self.choose(&opening);
         let decision = match &choice.way {
             Some(Way::Targets(forward)) => Decision::Forward(forward.clone(), starttls),

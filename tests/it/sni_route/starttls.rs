@@ -190,6 +190,18 @@ fn a_client_of_smtp_gets_nothing_but_starttls_and_then_the_target_of_its_name() 
 }
 
 #[test]
+fn the_time_that_is_told_is_the_one_that_was_given() {
+    let (_listener, to) = listener();
+    let mut tapline = route(to, "postgres", &[]);
+    for (said, heard, why) in [(&SSL_REQUEST[..5], &b""[..], "only 5 bytes of a hello in 1s"), (&SSL_REQUEST, b"S", "nothing for 1s")] {
+        let mut client = tapline.connect();
+        client.write_all(said).unwrap();
+        assert_eq!(read_all(&mut client), heard);
+        assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", why, true));
+    }
+}
+
+#[test]
 fn clients_of_smtp_end_in_every_other_way_by_name() {
     let (_listener, to) = listener();
     let mut tapline = route(to, "smtp", &[]);
