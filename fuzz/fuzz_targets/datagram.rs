@@ -9,10 +9,7 @@ use rustls::{
     quic::{DirectionalKeys, Version},
 };
 use std::sync::LazyLock;
-use tapline::{
-    hello::{Datagrams, Greeting},
-    peek::Alert,
-};
+use tapline::hello::{Alert, Datagrams, Greeting};
 
 static KEYS: LazyLock<DirectionalKeys> = LazyLock::new(|| {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().and_then(|suite| suite.quic_suite()).expect("it is a suite for QUIC");

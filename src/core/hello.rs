@@ -66,6 +66,18 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+/// TLS alerts, as a description byte of a fatal alert (RFC 8446 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Alert {
+    /// The hello is malformed.
+    DecodeError = 50,
+    /// The handshake goes no further, and nothing is wrong with the hello.
+    HandshakeFailure = 40,
+    /// No route or certificate has this name (RFC 6066 section 3).
+    UnrecognizedName = 112,
+}
+
 /// How a ClientHello came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Framing {

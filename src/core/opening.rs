@@ -3,9 +3,9 @@
 
 use crate::{
     event::{By, End, Phase, Progress},
-    hello::{self, ClientHello, Greeting, Malformed, Protocol, Reader},
+    hello::{self, Alert, ClientHello, Greeting, Malformed, Protocol, Reader},
     host::{BadRequest, Head, Request},
-    peek::{self, Alert, Cause, Unfinished},
+    peek::{self, Cause, Unfinished},
     starttls::{Starttls, postgres_error},
     stream::Stream,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     event::{By, End, Phase, Progress},
-    hello::{self, Greeting, Malformed, Reader},
+    hello::{self, Alert, Greeting, Malformed, Reader},
     stream::{Probed, Stream},
 };
 use std::time::Duration;
@@ -11,47 +11,45 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 /// How long a refused client may take to read the refusal.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// TLS alerts, as a description byte of a fatal alert (RFC 8446 section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Alert {
-    /// The hello is malformed.
-    DecodeError = 50,
-    /// The handshake goes no further, and nothing is wrong with the hello.
-    HandshakeFailure = 40,
-    /// No route or certificate has this name (RFC 6066 section 3).
-    UnrecognizedName = 112,
-}
-
 /// Reads until it is certain what the client speaks, for at most `limit` in all; nothing that was read is lost.
 ///
 /// # Errors
-/// How the connection ends where nothing certain came: the client ended, failed, said nothing, or sent too much.
-pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, End> {
+/// Nothing certain came: the client ended, failed, was late or said nothing.
+pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, Unfinished> {
     progress.enter(Phase::Hello);
     let mut reader = Reader::new();
     let greeting = first(stream, Phase::Hello, "hello", limit, Duration::ZERO, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
-    let greeting = greeting.map_err(|unfinished| unfinished.end)?;
-    Ok(greeting.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
+    Ok(greeting?.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
 }
 
 /// How a wait for first bytes came to nothing. What was read until then is kept.
-pub(crate) struct Unfinished {
+#[derive(Debug)]
+pub struct Unfinished {
     /// What stopped it.
-    pub(crate) cause: Cause,
+    pub cause: Cause,
     /// How the connection ends, unless somebody takes it as it is.
-    pub(crate) end: End,
+    pub end: End,
 }
 
 /// What stopped a wait for first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// The client ended: it can still be answered.
     Ended,
     /// The client is gone.
     Failed,
     /// The time was over.
     Late,
+}
+
+impl Unfinished {
+    /// What is wrong with `read`, where that begins like TLS and whoever sent it can still be answered.
+    #[must_use]
+    pub fn hello(&self, read: &[u8]) -> Option<Malformed> {
+        let mut reader = Reader::new();
+        let begun = self.cause != Cause::Failed && reader.read(read).is_none() && reader.is_tls();
+        begun.then(|| Malformed::unfinished(read))
+    }
 }
 
 /// Reads `what` until `parse` comes to a verdict, for at most `limit` in all, of which `spent` is over; `None` where `most`

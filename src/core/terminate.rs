@@ -2,8 +2,8 @@
 
 use crate::{
     event::{By, End, Event, Phase, cause_words},
-    hello::{Greeting, Protocol},
-    peek::{self, Alert},
+    hello::{Alert, Greeting, Protocol},
+    peek,
     server::Conn,
     tls::ServerTls,
 };
@@ -27,7 +27,7 @@ impl Terminator {
     /// # Errors
     /// How the connection ended: no hello, not TLS, no handshake. The client was told, as far as its language is known.
     pub async fn accept(&self, mut conn: Conn) -> Result<Conn, End> {
-        match peek::greeting(&mut conn.stream, self.hello_timeout, &conn.progress).await?.sound() {
+        match peek::greeting(&mut conn.stream, self.hello_timeout, &conn.progress).await.map_err(|unfinished| unfinished.end)?.sound() {
             Greeting::Tls(hello) => conn.authority = hello.authority,
             Greeting::NotTls(protocol) => return Err(not_tls(conn, protocol).await),
             Greeting::Malformed(malformed) => {

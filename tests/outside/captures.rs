@@ -59,10 +59,11 @@ fn done(command: &mut std::process::Command) {
 /// A capture of these packets, by text2pcap.
 pub fn capture(folder: &Path, link: u32, format: &str, packets: &[Vec<u8>]) -> PathBuf {
     let (text, file) = (folder.join("packets.txt"), folder.join(format!("{link}.{format}")));
-    let dump: String = packets
-        .iter()
-        .map(|packet| format!("000000 {}\n", packet.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")))
-        .collect();
+    let lines = packets.iter().map(|packet| {
+        let bytes: Vec<_> = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("000000 {}", bytes.join(" "))
+    });
+    let dump = lines.collect::<Vec<_>>().join("\n") + "\n";
     std::fs::write(&text, dump).unwrap();
     done(outside("text2pcap").args(["-q", "-F", format, "-l", &link.to_string()]).args([&text, &file]));
     file

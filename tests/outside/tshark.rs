@@ -41,9 +41,9 @@ fn wireshark_finds_the_exact_bytes_and_nothing_to_complain_about() {
             server.write_all(b"answer").unwrap();
             wait_sent(&server);
             if ends {
-                drop(server)
+                drop(server);
             } else {
-                reset(server)
+                reset(server);
             }
             assert_eq!(writer.join().unwrap().0, b"answer");
             tapline.closed();

@@ -7,8 +7,7 @@ use tapline::{
     addr::ListenAddr,
     datagram::{DatagramHandler, DatagramServer, Session},
     event::{By, End, Phase},
-    hello,
-    peek::Alert,
+    hello::{self, Alert},
 };
 use tokio::time::{Instant, sleep};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tapline::{
     event::{By, End, Phase},
     forward::Forward,
-    hello::{Greeting, Malformed},
-    peek::{self, Alert},
+    hello::{Alert, Greeting, Malformed},
+    peek,
     server::{Conn, Handler},
 };
 
@@ -25,14 +25,19 @@ pub enum Next {
 
 impl Handler for Shown {
     async fn handle(&self, mut conn: Conn) -> End {
-        let greeting = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
-            Ok(greeting) => greeting,
-            Err(end) => return end,
+        let (greeting, unfinished) = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
+            Ok(greeting) => (greeting, None),
+            // A hello that was begun is shown as what it is, and answered.
+            Err(unfinished) => match unfinished.hello(conn.stream.head()) {
+                Some(malformed) => (Greeting::Malformed(malformed), Some(unfinished.end)),
+                None => return unfinished.end,
+            },
         };
         if let Greeting::Tls(hello) = &greeting {
             conn.authority.clone_from(&hello.authority);
         }
         let (end, alert) = verdict(&greeting);
+        let end = unfinished.unwrap_or(end);
         let seen = Seen::new(Origin::connection(&conn), greeting);
         if self.output.show(&seen).await.is_err() {
             return End::done(By::Shutdown, Phase::Hello);

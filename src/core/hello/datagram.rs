@@ -1,7 +1,6 @@
 //! The hellos of clients that send datagrams: QUIC and DTLS.
 
-use super::{Greeting, Malformed, Protocol, dtls, dtls::Dtls, protocol, quic::Quic};
-use crate::peek::Alert;
+use super::{Alert, Greeting, Malformed, Protocol, dtls, dtls::Dtls, protocol, quic::Quic};
 
 /// Finds the hellos in what one client sends to one server. The server's answers are not needed: what they change for the
 /// client's hello (Retry, HelloVerifyRequest, HelloRetryRequest) shows in what the client sends next.

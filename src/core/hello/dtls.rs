@@ -1,7 +1,6 @@
 //! DTLS 1.0 to 1.3 (RFC 6347 and 9147): the ClientHello from the fragments in plaintext records.
 
-use super::{ClientHello, Framing, Greeting, MOST, Malformed, pieces::Pieces};
-use crate::peek::Alert;
+use super::{Alert, ClientHello, Framing, Greeting, MOST, Malformed, pieces::Pieces};
 use tls_parser::{TlsRecordType, parse_dtls_record_header};
 
 /// Hellos of a flow that are known at a time: one without a cookie and one with it, of this connection and an earlier one.

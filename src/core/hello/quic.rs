@@ -3,8 +3,7 @@
 mod frame;
 mod packet;
 
-use super::{Framing, Greeting, MOST, Malformed, Protocol, QuicVersion, pieces::Pieces, reader::HEADER};
-use crate::peek::Alert;
+use super::{Alert, Framing, Greeting, MOST, Malformed, Protocol, QuicVersion, pieces::Pieces, reader::HEADER};
 use packet::{Kind, Packet, Start};
 use rustls::quic::Keys;
 use std::fmt;
