@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
-use tapline::{addr::Endpoint, event::ConnId};
+use tapline::{addr::Endpoint, event::ConnId, text::text};
 use tokio::sync::Mutex;
 
 /// How bytes look.
@@ -199,14 +199,9 @@ fn escape(line: &[u8], out: &mut Vec<u8>) {
         [line @ .., b'\r', b'\n'] | [line @ .., b'\n'] => (line, &b"\n"[..]),
         line => (line, &b""[..]),
     };
-    for chunk in line.utf8_chunks() {
-        for part in chunk.valid().split_inclusive('\t') {
-            let (text, tab) = part.strip_suffix('\t').map_or((part, ""), |text| (text, "\t"));
-            out.extend(safe(text).bytes().chain(tab.bytes()));
-        }
-        for byte in chunk.invalid() {
-            out.extend(format!("\\x{byte:02x}").bytes());
-        }
+    for part in text(line).split_inclusive('\t') {
+        let (text, tab) = part.strip_suffix('\t').map_or((part, ""), |text| (text, "\t"));
+        out.extend(safe(text).bytes().chain(tab.bytes()));
     }
     out.extend(end);
 }

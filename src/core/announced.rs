@@ -10,6 +10,7 @@ use crate::{
     peek::first,
     proxy_header::{self, Command, Header, Transport, Version},
     server::{Conn, Handler},
+    text::hex,
 };
 use ipnet::IpNet;
 use serde::Serialize;
@@ -205,7 +206,7 @@ impl Told {
 fn text(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+        Err(_) => hex(bytes),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::fmt::Write;
 use tapline::{
     hello::{Node, Value},
-    text::text,
+    text::{hex, text},
 };
 
 /// The fields of a structure as an object. The lengths of its vectors are left out: what they count is there.
@@ -123,13 +123,6 @@ pub fn code(node: &Node) -> Option<(u64, Option<&str>)> {
         Value::Code { code, meaning } => Some((*code, meaning.as_deref())),
         _ => node.children().iter().find_map(code),
     }
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

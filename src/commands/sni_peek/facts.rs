@@ -1,9 +1,12 @@
 //! What a hello says, in the form in which it is shown: each fact once, whatever shows it.
 
-use super::decoded::{self, Decoded, hex};
+use super::decoded::{self, Decoded};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
-use tapline::hello::{self, ClientHello, Framing, Ja3, Ja4, Malformed, Node, Value, names};
+use tapline::{
+    hello::{self, ClientHello, Framing, Ja3, Ja4, Malformed, Node, Value, names},
+    text::hex,
+};
 
 /// A number of a registry, and its name there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

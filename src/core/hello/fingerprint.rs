@@ -3,6 +3,7 @@
 //! JA3 as in github.com/salesforce/ja3; JA4 of the client as in technical_details/JA4.md of github.com/FoxIO-LLC/ja4.
 
 use super::{ClientHello, Framing, is_grease};
+use crate::text::hex;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -168,10 +169,6 @@ fn list(numbers: &[u16]) -> String {
 /// The first 12 digits of the SHA-256 of a text; zeros where it is empty.
 fn hash12(text: &str) -> String {
     if text.is_empty() { "0".repeat(12) } else { hex(&Sha256::digest(text)[..6]) }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::{
     addr::Endpoint,
     event::{By, End, Phase, brief},
     stream::Stream,
+    text::text,
 };
 use std::{io, net::IpAddr};
 use tokio::io::AsyncWriteExt;
@@ -75,7 +76,7 @@ pub(super) async fn with_target(stream: &mut Stream) -> io::Result<()> {
 async fn expect(stream: &mut Stream, to: &str, code: &str) -> io::Result<String> {
     let mut seen = 0;
     let length = from_target(stream, MOST_IN_REPLY, |bytes| reply_end(bytes, &mut seen)).await?;
-    let reply = String::from_utf8_lossy(&stream.head()[..length]).into_owned();
+    let reply = text(&stream.head()[..length]);
     // More than was asked for would be taken for the answer to the next question, or for TLS.
     if stream.head().len() > length {
         return Err(unexpected(format_args!("said more than its answer to {to}")));

@@ -13,6 +13,7 @@
 use crate::{
     addr::{Target, TargetSpec},
     route::{Destination, Matcher, Rule, Scheme},
+    text,
 };
 use std::collections::BTreeSet;
 
@@ -94,7 +95,7 @@ fn pattern(name: &str) -> Option<String> {
 
 /// The rules of a name. What is wrong is skipped and told: a tenant's mistake is that tenant's alone.
 pub(super) fn rules(name: &[u8], named: &Named, mut skip: impl FnMut(&str)) -> Vec<Rule> {
-    let shown = String::from_utf8_lossy(name);
+    let shown = text::text(name);
     let (key, members) = match (&named.backends, &named.frontend) {
         (Ok(backends), Ok(frontend)) if backends.is_empty() && frontend.is_empty() => return Vec::new(),
         (Ok(backends), frontend) if backends.is_empty() => (format!("frontend:{shown}"), frontend),
@@ -239,8 +240,8 @@ fn url_target(url: &[u8]) -> Option<String> {
 
 /// A text that is no target, to be shown: what is before an `@` may be a user and a password.
 fn without_secret(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.rsplit_once('@').map_or_else(|| text.to_string(), |(_, rest)| format!("...@{rest}"))
+    let text = text::text(text);
+    text.rsplit_once('@').map(|(_, rest)| format!("...@{rest}")).unwrap_or(text)
 }
 
 #[cfg(test)]
