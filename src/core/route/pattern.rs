@@ -50,6 +50,8 @@ impl FromStr for Matcher {
             None => (None, text),
             Some(("tls", rest)) => (Some(Scheme::Tls), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
+            // What comes after a slash is the protocol's, whose identifier may be of any visible characters.
+            Some((before, _)) if before.contains('/') => (None, text),
             Some((_, rest)) => {
                 let why = format!("has an unknown scheme; write tls://{rest}, http://{rest}, or {rest} for both");
                 return Err(AddrError::new(text, why));
@@ -172,5 +174,16 @@ mod tests {
             assert_eq!(text.parse::<Matcher>().unwrap().to_string(), text);
         }
         assert_eq!("tls://A.Test./h2".parse::<Matcher>().unwrap().to_string(), "a.test/h2");
+        // An identifier may look like anything, a scheme too.
+        assert_eq!("tls://a.test/x://y".parse::<Matcher>().unwrap().to_string(), "a.test/x://y");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_can_be_written(text in "((tls|http)://)?[*]{0,2}[.]?a(/[a-c*.:/=]{1,8})?") {
+            if let Ok(matcher) = text.parse::<Matcher>() {
+                proptest::prop_assert_eq!(matcher.to_string().parse::<Matcher>(), Ok(matcher));
+            }
+        }
     }
 }
