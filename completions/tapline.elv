@@ -131,7 +131,7 @@ set edit:completion:arg-completer[tapline] = {|@words|
             cand --anatomy 'Walk through its bytes and explain each'
             cand --all 'Also show captured connections that are not TLS'
             cand --diff 'Say why the fingerprints of two hellos differ: the first ones of two files, or the first two of one. What changes with every hello (random, GREASE, keys) makes no difference'
-            cand --udp 'Receive datagrams (UDP), and show the hellos of QUIC (versions 1 and 2, drafts 29 to 32) and DTLS. By --then alert, a client of QUIC is refused by CONNECTION_CLOSE, or told these versions where it speaks another'
+            cand --udp 'Receive datagrams (UDP), and show the hellos of QUIC (versions 1 and 2, drafts 29 to 32) and DTLS. By --then alert, a client of QUIC is refused by CONNECTION_CLOSE, or told of versions 1 and 2 where it speaks another'
             cand --insecure 'Do not check who a tls: target is'
             cand --hex 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
             cand --json 'JSON Lines on both streams, with stable keys'

@@ -49,7 +49,7 @@ unix:/PATH, tls:HOST:PORT, builtin:echo|http|discard. Exit status: man tapline."
 /// The exit statuses, for the man page.
 #[cfg(test)]
 pub const EXIT_STATUS: &str = "\
-0: done as asked. 1: the answer is no (nothing open, no hello, another fingerprint; a connection failed under --connections). 2: wrong usage. \
+0: done as asked. 1: the answer is no (nothing open, no hello, another fingerprint, no route; a connection failed under --connections). 2: wrong usage. \
 3: could not start or not be completed (address, file, name). 4: nothing, or fewer than --connections, had come before --for. 5: the drain was cut \
 short by --grace or a second signal, or what nobody had read by then was lost. With -- COMMAND: its status, or 128 and the number of the signal that ended it.";
 

@@ -11,7 +11,11 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
-use tapline::{addr::Endpoint, event::ConnId, text::text};
+use tapline::{
+    addr::Endpoint,
+    event::ConnId,
+    text::{self, digits, text},
+};
 use tokio::sync::Mutex;
 
 /// How bytes look.
@@ -182,12 +186,12 @@ impl Connection {
     fn json(&self, chunk: &Chunk<'_>) -> String {
         let mut object = serde_json::json!({
             "event": "data", "id": self.id, "peer": self.peer, "client": self.client, "direction": chunk.direction,
-            "time": chunk.time.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string(),
+            "time": crate::report::local_time(&chunk.time),
             "offset": chunk.offset, "bytes": chunk.bytes.len(),
         });
         match std::str::from_utf8(chunk.bytes) {
             Ok(text) => object["text"] = text.into(),
-            Err(_) => object["hex"] = chunk.bytes.iter().flat_map(|byte| digits(*byte)).collect::<String>().into(),
+            Err(_) => object["hex"] = text::hex(chunk.bytes).into(),
         }
         crate::report::json(&object) + "\n"
     }
@@ -204,11 +208,6 @@ fn escape(line: &[u8], out: &mut Vec<u8>) {
         out.extend(safe(text).bytes().chain(tab.bytes()));
     }
     out.extend(end);
-}
-
-/// A byte in hexadecimal.
-fn digits(byte: u8) -> [char; 2] {
-    [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default())
 }
 
 /// Lines of 16 bytes, as `hexdump -C` writes them.

@@ -31,7 +31,9 @@ fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
 fn man(command: &Command, name: &str) -> Vec<u8> {
     // Examples have sections of their own, and the template of the help is not for a page.
     let examples: Vec<_> = [command.get_before_help(), command.get_after_help()].into_iter().flatten().map(ToString::to_string).collect();
-    let page = command.clone().name(name.to_owned()).before_help("").after_help("").help_template("{about}");
+    // What `-h` leaves out belongs in the page, where it would stand without its text.
+    let page = command.clone().mut_args(|argument| argument.hide_short_help(false));
+    let page = page.name(name.to_owned()).before_help("").after_help("").help_template("{about}");
     let page = clap_mangen::Man::new(page).title(name.to_uppercase()).section("1").date("").manual("tapline manual");
     let mut text = Vec::new();
     page.render_title(&mut text).unwrap();

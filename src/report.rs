@@ -18,6 +18,7 @@ use crate::{
     serve::exit,
 };
 use indicatif::MultiProgress;
+use jiff::Zoned;
 use serde::Serialize;
 use std::{
     io::{self, IsTerminal},
@@ -37,6 +38,11 @@ use writer::{Message, writer};
 const WAITING: usize = 4 * 1024 * 1024;
 /// How long the last lines may take to be written to a stderr that nobody reads, and results once everything is to end.
 pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Local time to the microsecond, with its offset, as programs read it.
+pub fn local_time(time: &Zoned) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
+}
 
 /// Prints. Clones share the streams.
 #[derive(Clone)]

@@ -77,7 +77,7 @@ struct Listening {
     #[arg(long, value_name = "alert|close|TARGET", default_value = "alert", hide_default_value = true, help_heading = "Reading the hello")]
     then: Then,
     /// Receive datagrams (UDP), and show the hellos of QUIC (versions 1 and 2, drafts 29 to 32) and DTLS. By --then alert, a
-    /// client of QUIC is refused by CONNECTION_CLOSE, or told these versions where it speaks another
+    /// client of QUIC is refused by CONNECTION_CLOSE, or told of versions 1 and 2 where it speaks another
     #[arg(long, conflicts_with_all = ["accept_proxy", "proxy_header_timeout"], help_heading = "Serving")]
     udp: bool,
     #[command(flatten)]

@@ -76,7 +76,7 @@ pub enum Transport {
 pub struct Summary {
     /// Packets of the capture.
     pub packets: u64,
-    /// Of them, those that are neither TCP nor UDP over IP, or too damaged to tell.
+    /// Of them, those that are neither TCP nor UDP over IP, too damaged to tell, or fragments of what was not whole yet.
     pub other_packets: u64,
     /// Of them, those of link types that are not decoded, by their names.
     pub other_links: BTreeMap<String, u64>,

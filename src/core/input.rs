@@ -81,24 +81,29 @@ pub fn read(mut source: impl Read, each: Each<'_>) -> Result<Summary, InputError
 
 /// Bytes of the wire. `None` where no hello begins in them.
 fn wire(bytes: &[u8], each: Each<'_>) -> Option<Summary> {
-    let mut summary = Summary::default();
-    let mut tell = |greeting: Greeting, before, second| {
+    let (mut summary, mut random) = (Summary::default(), Vec::new());
+    let mut tell = |greeting: Greeting, before| {
         summary.count(&greeting);
+        // A client repeats its random in its second hello (RFC 8446 section 4.1.2); another client does not.
+        let second = match &greeting {
+            Greeting::Tls(hello) => std::mem::replace(&mut random, hello.random().to_vec()) == hello.random(),
+            Greeting::Malformed(_) | Greeting::NotTls(_) => false,
+        };
         each(Sighting { time: None, flow: None, packet: None, packets: 0, before, second, greeting })
     };
     // Whoever breaks wants no more of it.
     let _ = if is_message(bytes) {
         messages(bytes, &mut tell)
-    } else if capture::may_be_handshake(bytes) && is_datagram(bytes) {
-        datagram(bytes, &mut tell)
+    } else if let Some(told) = datagram(bytes) {
+        told.into_iter().try_for_each(|greeting| tell(greeting, Vec::new()))
     } else {
         stream(bytes, &mut tell)
     };
     (summary != Summary::default()).then_some(summary)
 }
 
-/// What is done with a greeting, what stood before it, and whether it is a second one.
-type Tell<'a> = &'a mut dyn FnMut(Greeting, Vec<capture::Before>, bool) -> ControlFlow<()>;
+/// What is done with a greeting, and with what stood before it.
+type Tell<'a> = &'a mut dyn FnMut(Greeting, Vec<capture::Before>) -> ControlFlow<()>;
 
 /// Whether a handshake message begins here, without a record around it: a ClientHello of less than 2^17 bytes.
 fn is_message(bytes: &[u8]) -> bool {
@@ -115,42 +120,31 @@ fn messages(mut bytes: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
             Err(_) if message.len() < length => Greeting::Malformed(hello::Malformed::unfinished(message)),
             Err(malformed) => Greeting::Malformed(malformed),
         };
-        tell(greeting, Vec::new(), false)?;
+        tell(greeting, Vec::new())?;
         bytes = rest;
     }
     ControlFlow::Continue(())
 }
 
-/// Whether it is QUIC or DTLS, and not an older format that begins with the same bits.
-fn is_datagram(bytes: &[u8]) -> bool {
-    !Datagrams::default().take(bytes).iter().any(|greeting| matches!(greeting, Greeting::NotTls(_)))
-}
-
-/// What one datagram holds: packets of QUIC or records of DTLS.
-fn datagram(bytes: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
+/// What one datagram holds: packets of QUIC or records of DTLS. `None` where it is neither, but an older format that may
+/// begin with the same bits.
+fn datagram(bytes: &[u8]) -> Option<Vec<Greeting>> {
+    if !capture::may_be_handshake(bytes) {
+        return None;
+    }
     let mut datagrams = Datagrams::default();
-    for greeting in datagrams.take(bytes) {
-        tell(greeting, Vec::new(), false)?;
-    }
-    match datagrams.unfinished() {
-        Some(malformed) => tell(Greeting::Malformed(malformed), Vec::new(), false),
-        None => ControlFlow::Continue(()),
-    }
+    let mut told = datagrams.take(bytes);
+    told.extend(datagrams.unfinished().map(Greeting::Malformed));
+    (!told.iter().any(|greeting| matches!(greeting, Greeting::NotTls(_)))).then_some(told)
 }
 
 /// What a client has sent, and perhaps others after it.
 fn stream(mut bytes: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
-    let mut random = Vec::new();
     while !bytes.is_empty() {
         let mut finder = Finder::default();
         let Some(found) = finder.look(bytes, true).or_else(|| finder.end(bytes, true)) else { break };
-        // A client repeats its random in its second hello (RFC 8446 section 4.1.2); another client does not.
-        let second = match &found.greeting {
-            Greeting::Tls(hello) => std::mem::replace(&mut random, hello.random().to_vec()) == hello.random(),
-            Greeting::Malformed(_) | Greeting::NotTls(_) => false,
-        };
         bytes = bytes.get(found.range.end.max(1)..).unwrap_or_default();
-        tell(found.greeting, found.before, second)?;
+        tell(found.greeting, found.before)?;
         // ChangeCipherSpec stands between a hello and its second.
         while let [20, 3, _, 0, 1, 1, rest @ ..] = bytes {
             bytes = rest;

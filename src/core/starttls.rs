@@ -4,7 +4,7 @@
 mod postgres;
 mod smtp;
 
-pub(crate) use postgres::error as postgres_error;
+pub(crate) use postgres::{GSSENC_REQUEST, SSL_REQUEST, error as postgres_error};
 
 use crate::{
     event::{By, End, Phase},

@@ -7,7 +7,7 @@ use tapline::{
     addr::ListenAddr,
     datagram::{DatagramHandler, DatagramServer, Session},
     event::{By, End, Phase},
-    hello::{self, Alert},
+    hello::{self, Alert, Greeting},
 };
 use tokio::time::{Instant, sleep};
 
@@ -45,7 +45,7 @@ struct Datagrams {
 impl DatagramHandler for Datagrams {
     async fn handle(&self, session: &mut Session) -> End {
         session.progress.enter(Phase::Hello);
-        let (mut flow, mut came) = (hello::Datagrams::default(), 0);
+        let mut flow = hello::Datagrams::default();
         let mut end: Option<(End, Option<Alert>)> = None;
         let mut silence = pin!(sleep(self.limit));
         let (shutdown, mut ending) = (session.shutdown.clone(), false);
@@ -63,14 +63,11 @@ impl DatagramHandler for Datagrams {
                     continue;
                 }
             };
-            came += 1;
             for greeting in flow.take(&datagram) {
                 end = Some(verdict(&greeting));
-                let seen = Seen::new(Origin { packets: Some(came), ..Origin::session(session) }, greeting);
-                if self.output.show(&seen).await.is_err() {
-                    return End::done(By::Shutdown, Phase::Hello);
+                if let Err(end) = self.show(session, &flow, greeting).await {
+                    return end;
                 }
-                came = 0;
             }
             let Some((_, alert)) = &end else { continue };
             // Again for what is sent again, since a datagram may be lost (RFC 9000 section 10.2.1).
@@ -83,10 +80,28 @@ impl DatagramHandler for Datagrams {
             // Who was not refused goes on for longer.
             silence.as_mut().reset(Instant::now() + if refusal.is_some() || ending { FAREWELL } else { self.limit });
         }
-        match (end, flow.unfinished()) {
-            (Some((end, _)), _) => end,
-            (None, Some(malformed)) => End::failed(By::Timeout, Phase::Hello, format!("{malformed} in {:?}", self.limit)),
-            (None, None) => End::failed(By::Timeout, Phase::Hello, format!("no hello in {:?}", self.limit)),
+        if let Some((end, _)) = end {
+            return end;
         }
+        let Some(malformed) = flow.unfinished() else {
+            return End::failed(By::Timeout, Phase::Hello, format!("no hello in {:?}", self.limit));
+        };
+        // What came of it is shown, and its client is told.
+        let end = End::failed(By::Timeout, Phase::Hello, format!("{malformed} in {:?}", self.limit));
+        if let Err(end) = self.show(session, &flow, Greeting::Malformed(malformed)).await {
+            return end;
+        }
+        match flow.refusal(Alert::DecodeError).filter(|_| self.refuses) {
+            Some(refusal) => session.reply(&refusal).await.err().map_or(end, |error| End::io(By::Local, Phase::Hello, &error)),
+            None => end,
+        }
+    }
+}
+
+impl Datagrams {
+    /// Shows what a client has sent. Where nobody can see it, all ends.
+    async fn show(&self, session: &Session, flow: &hello::Datagrams, greeting: Greeting) -> Result<(), End> {
+        let seen = Seen::new(Origin { packets: Some(flow.came_in(&greeting)), ..Origin::session(session) }, greeting);
+        self.output.show(&seen).await.map_err(|_| End::done(By::Shutdown, Phase::Hello))
     }
 }

@@ -1,6 +1,6 @@
 //! Where and when a hello was seen.
 
-use crate::report::{item, safe};
+use crate::report::{item, local_time, safe};
 use jiff::Zoned;
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
@@ -116,9 +116,4 @@ impl Origin {
 fn before<S: Serializer>(all: &[Before], serializer: S) -> Result<S::Ok, S::Error> {
     let before = |before: &Before| serde_json::json!({ "protocol": before.protocol, "size": before.size, "target": before.target });
     serializer.collect_seq(all.iter().map(before))
-}
-
-/// As in `data`: local time to the microsecond, with its offset.
-pub fn local_time(time: &Zoned) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
 }

@@ -4,7 +4,7 @@ use super::{
     Each, Flow, Sighting, Stamp, Summary, Transport,
     table::{Ends, MOST, MOST_HELD, Table},
 };
-use crate::hello::{self, Framing, Greeting, Protocol};
+use crate::hello::{self, Greeting, Protocol};
 use std::{net::SocketAddr, ops::ControlFlow};
 
 /// What clients say to servers, by who says it to whom.
@@ -69,19 +69,19 @@ impl Datagrams {
             summary.datagram_flows += u64::from(other.is_none());
             self.held += client.hellos.cost();
             self.table.insert(ends, client);
-            return self.tell(ends, greetings, stamp, summary, each);
+            return self.tell(ends, greetings, summary, each);
         }
         let Some(client) = self.table.open.get_mut(&ends) else { return ControlFlow::Continue(()) };
         let before = client.hellos.cost();
         let greetings = client.take(datagram, stamp);
         self.held = self.held + client.hellos.cost() - before;
-        self.tell(ends, greetings, stamp, summary, each)
+        self.tell(ends, greetings, summary, each)
     }
 
-    fn tell(&mut self, ends: Ends, greetings: Vec<Greeting>, stamp: Stamp, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+    fn tell(&mut self, ends: Ends, greetings: Vec<Greeting>, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
         if let Some(client) = self.table.open.get_mut(&ends) {
             for greeting in greetings.into_iter().filter(|greeting| counts(greeting, ends[1])) {
-                client.tell(ends, greeting, stamp, summary, each)?;
+                client.tell(ends, greeting, summary, each)?;
             }
         }
         while self.table.open.len() > MOST || self.held > MOST_HELD {
@@ -113,31 +113,25 @@ impl Client {
         self.hellos.take(datagram)
     }
 
-    fn tell(&mut self, ends: Ends, greeting: Greeting, stamp: Stamp, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
+    fn tell(&mut self, ends: Ends, greeting: Greeting, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
         self.told = true;
         // A client repeats its random after a HelloRetryRequest and with a cookie (RFC 8446 section 4.1.2, RFC 6347 section
         // 4.2.1).
-        let (packets, second) = match &greeting {
-            Greeting::Tls(hello) => {
-                let packets = match hello.came {
-                    Framing::Quic { datagrams, .. } | Framing::Dtls { datagrams, .. } => datagrams,
-                    Framing::Records { .. } | Framing::Bare | Framing::Ssl2 => 1,
-                };
-                (packets, std::mem::replace(&mut self.random, hello.random().to_vec()) == hello.random())
-            }
-            Greeting::NotTls(_) | Greeting::Malformed(_) => (1, false),
+        let second = match &greeting {
+            Greeting::Tls(hello) => std::mem::replace(&mut self.random, hello.random().to_vec()) == hello.random(),
+            Greeting::NotTls(_) | Greeting::Malformed(_) => false,
         };
+        let packets = self.hellos.came_in(&greeting);
         summary.count(&greeting);
         let flow = Some(Flow { transport: Transport::Udp, source: ends[0], destination: ends[1] });
-        each(Sighting { time: stamp.time, flow, packet: Some(stamp.packet), packets, before: Vec::new(), second, greeting })
+        each(Sighting { time: self.last.time, flow, packet: Some(self.last.packet), packets, before: Vec::new(), second, greeting })
     }
 
     fn end(&mut self, ends: Ends, summary: &mut Summary, each: Each<'_>) -> ControlFlow<()> {
         match self.hellos.unfinished() {
             // Initials of a server whose client was not captured cannot be opened either; servers have the lower port.
             Some(malformed) if malformed.offset > 0 || ends[0].port() > ends[1].port() => {
-                let last = self.last;
-                self.tell(ends, Greeting::Malformed(malformed), last, summary, each)
+                self.tell(ends, Greeting::Malformed(malformed), summary, each)
             }
             _ => ControlFlow::Continue(()),
         }

@@ -6,7 +6,7 @@ use super::{
     layers::Segment,
     reassembly::Reassembly,
 };
-use crate::hello::Protocol;
+use crate::hello::{Greeting, Protocol};
 
 #[derive(Default)]
 pub(super) enum Direction {
@@ -54,7 +54,8 @@ impl Direction {
         // What is found stays where it is.
         let counts = segment.syn || !segment.payload.is_empty();
         if counts && !open.finder.has_found() && open.reassembly.begin(sequence, segment.syn) {
-            open.finder.restart();
+            // What was taken for the first bytes was not.
+            open.finder = Finder::default();
         }
         if segment.payload.is_empty() && !segment.fin {
             return;
@@ -137,7 +138,9 @@ impl Open {
 
     fn tell(&mut self, one: Found, found: &mut dyn FnMut(Found, usize, Stamp)) {
         self.starts[usize::from(one.second)] = Some(self.reassembly.sequence(one.range.start));
-        let packets = self.reassembly.packets(&one.range);
+        // What shows that a hello is none may stand far behind the byte that is to blame.
+        let end = if matches!(one.greeting, Greeting::Malformed(_)) { self.reassembly.bytes().len() } else { one.range.end };
+        let packets = self.reassembly.packets(&(one.range.start..end));
         found(one, packets, self.last);
     }
 

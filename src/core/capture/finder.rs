@@ -98,7 +98,7 @@ impl Finder {
         Some(Found { range: at..bytes.len(), before: before(bytes, at, second), second, greeting })
     }
 
-    /// The bytes are others than before: what lies behind a hole, or what has turned out to lie before them.
+    /// The bytes are others than before: what lies behind a hole.
     pub(crate) fn restart(&mut self) {
         self.stage = Stage::Seeking(0);
     }

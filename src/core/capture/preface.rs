@@ -1,6 +1,10 @@
 //! What a client says before its hello: to a proxy, or in a protocol that changes over to TLS.
 
-use crate::{proxy_header, text::text};
+use crate::{
+    proxy_header,
+    starttls::{GSSENC_REQUEST, SSL_REQUEST},
+    text::text,
+};
 use serde::Serialize;
 use std::{fmt, net::Ipv4Addr, net::Ipv6Addr};
 
@@ -178,14 +182,10 @@ fn socks5(bytes: &[u8]) -> Option<Before> {
     Some(Before { protocol: Preface::Socks5, size: bytes.len() - rest.len(), target })
 }
 
-/// Eight bytes; GSSENCRequest (80877104) may have been tried first and refused.
+/// GSSENCRequest may have been tried first and refused.
 fn postgres(bytes: &[u8]) -> Option<Before> {
-    let size = match bytes {
-        [0, 0, 0, 8, 4, 0xd2, 0x16, 0x30, 0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f, ..] => 16,
-        [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f, ..] => 8,
-        _ => return None,
-    };
-    Some(Before { protocol: Preface::Postgres, size, target: None })
+    let rest = bytes.strip_prefix(&GSSENC_REQUEST).unwrap_or(bytes).strip_prefix(&SSL_REQUEST)?;
+    Some(Before { protocol: Preface::Postgres, size: bytes.len() - rest.len(), target: None })
 }
 
 /// Names a conversation that takes up all that is left, by its last words.

@@ -1,6 +1,6 @@
 //! The hellos of clients that send datagrams: QUIC and DTLS.
 
-use super::{Alert, Greeting, Malformed, Protocol, dtls, dtls::Dtls, protocol, quic::Quic};
+use super::{Alert, Framing, Greeting, Malformed, Protocol, dtls, dtls::Dtls, protocol, quic::Quic};
 
 /// Finds the hellos in what one client sends to one server. The server's answers are not needed: what they change for the
 /// client's hello (Retry, HelloVerifyRequest, HelloRetryRequest) shows in what the client sends next.
@@ -13,6 +13,10 @@ pub struct Datagrams {
     /// What speaks last.
     speaks: Option<Speech>,
     told: bool,
+    /// How many datagrams have come since something was told, that one not among them.
+    came: usize,
+    /// Something was told of the last one.
+    fresh: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,7 @@ impl Datagrams {
     /// What is neither QUIC nor DTLS is told once, where the first datagram is it; hellos that come later are found all the
     /// same. Offsets are in the datagram where its packets, records or frames are wrong, else in the handshake message.
     pub fn take(&mut self, datagram: &[u8]) -> Vec<Greeting> {
+        self.came = if self.fresh { 1 } else { self.came + 1 };
         let greetings = if dtls::may_be_dtls(datagram) {
             self.speaks = Some(Speech::Dtls);
             self.dtls.take(datagram)
@@ -43,8 +48,21 @@ impl Datagrams {
         } else {
             Vec::new()
         };
-        self.told |= !greetings.is_empty();
+        self.fresh = !greetings.is_empty();
+        self.told |= self.fresh;
         greetings
+    }
+
+    /// How many datagrams something came in that is told now: those of a hello, or all since what was told before it.
+    #[must_use]
+    pub fn came_in(&self, greeting: &Greeting) -> usize {
+        match greeting {
+            Greeting::Tls(hello) => match hello.came {
+                Framing::Quic { datagrams, .. } | Framing::Dtls { datagrams, .. } => datagrams,
+                Framing::Records { .. } | Framing::Bare | Framing::Ssl2 => self.came,
+            },
+            Greeting::NotTls(_) | Greeting::Malformed(_) => self.came,
+        }
     }
 
     /// Why nothing was told of a client that no more comes from; `None` where something was, or nothing was begun.

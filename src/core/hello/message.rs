@@ -23,7 +23,8 @@ pub struct ClientHello {
     pub extensions: Vec<Extension>,
     /// The server name that the client asks for; the first, where it sends two.
     pub name: Name,
-    /// The same as it was sent, where it is UTF-8: capital letters and a trailing dot are still there. Untrusted.
+    /// The same as it was sent, where it is UTF-8: capital letters and a trailing dot are still there. Untrusted. None
+    /// where it sends two.
     pub authority: Option<String>,
     /// The protocols that it offers by ALPN (RFC 7301), in its order; untrusted bytes.
     pub alpn: Vec<Vec<u8>>,

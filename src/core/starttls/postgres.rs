@@ -7,9 +7,9 @@ use std::io;
 use tokio::io::AsyncWriteExt;
 
 /// Its length, then its code, 80877103.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+pub(crate) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// The same for encryption by GSSAPI, 80877104, which libpq asks for first where it has a ticket.
-const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
+pub(crate) const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 
 /// What a client asks for before anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@ use super::{super::Look, *};
 use std::sync::Arc;
 use tapline::{
     addr::Endpoint,
+    capture::Summary,
     event::ConnId,
     fault::{Direction, Lane},
     proxy_header::{Transport, Version},
@@ -110,6 +111,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Health { target: target.clone(), up: true, why: why.clone() },
         Event::Health { target, up: false, why: why.clone() },
         Event::Routes { source: name.clone(), rules: 1, added: 1, removed: 1, changed: 1, skipped: 1, why: some.clone() },
+        Event::Capture { file: name.clone(), summary: Summary { other_links: [(name.clone(), 1)].into(), ..Summary::default() } },
         Event::AcceptFailed { why: why.clone(), retry_in: time },
         Event::Draining { open: 1, grace: time },
         Event::Drained { aborted: 1 },

@@ -111,6 +111,25 @@ fn a_capture_that_began_late_may_be_out_of_order() {
 }
 
 #[test]
+fn what_was_taken_for_the_first_bytes_says_nothing_of_those_before() {
+    let mut fed = Fed::default();
+    fed.segment(true, 120, "A", b"x: y\r\n");
+    fed.segment(true, 100, "A", b"GET / HTTP/1.1\r\nA: b");
+    assert_eq!(fed.end().0, ["not TLS: HTTP"]);
+}
+
+#[test]
+fn a_malformed_hello_came_in_all_the_packets_that_it_took_to_see_it() {
+    let mut hello = client_hello("a.test", &[]);
+    // The length of the session id, which stands far before the end of the hello.
+    hello[43] = 255;
+    assert_eq!(
+        conversation(&hello, 60).end().0,
+        [format!("a field that does not fit the hello at byte 43 in {}", hello.len().div_ceil(60))]
+    );
+}
+
+#[test]
 fn what_is_not_whole_at_the_end_is_told_as_unfinished() {
     let hello = client_hello("a.test", &[]);
     for flags in ["FA", "RA", "end", "server"] {

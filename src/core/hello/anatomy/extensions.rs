@@ -10,9 +10,9 @@ pub(super) fn data(scope: &mut Scope<'_>, code: Option<u64>) {
     match code {
         // RFC 6066 section 3.
         0 => {
-            let before = scope.left().len();
+            let empty = scope.left() == [0, 0];
             scope.list("server_name_list", 2, server_name);
-            if before == 2 {
+            if empty {
                 scope.note("a list without names");
             }
         }

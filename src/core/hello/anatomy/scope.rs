@@ -1,7 +1,7 @@
 //! Takes bytes apart, field by field, into nodes that tile them: what cannot be read is a node as well.
 
 use super::{Node, Value};
-use crate::hello::{is_grease, names};
+use crate::hello::{is_grease, names, quic};
 use std::borrow::Cow;
 
 /// Part of a message that is taken apart from its beginning to its end.
@@ -56,7 +56,7 @@ impl<'a> Scope<'a> {
 
     /// A number of so many bytes, at most 8, or `None` where they are not there.
     pub(super) fn number(&mut self, name: impl Into<Cow<'static, str>>, width: usize) -> Option<u64> {
-        self.integer(name.into(), width, u64::MAX, Value::Number)
+        self.integer(name.into(), width, Value::Number)
     }
 
     /// A code of so many bytes, at most 2, with its meaning.
@@ -70,21 +70,21 @@ impl<'a> Scope<'a> {
 
     /// A number of QUIC.
     pub(super) fn varint(&mut self, name: &'static str) -> Option<u64> {
-        let (width, mask) = self.varint_width();
-        self.integer(name.into(), width, mask, Value::Number)
+        self.variable(name, Value::Number)
     }
 
     /// A code that is a number of QUIC.
     pub(super) fn named_varint(&mut self, name: &'static str, meaning: fn(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
-        let (width, mask) = self.varint_width();
-        self.integer(name.into(), width, mask, |code| Value::Code { code, meaning: meaning(code) })
+        self.variable(name, |code| Value::Code { code, meaning: meaning(code) })
     }
 
-    /// How many bytes the next number of QUIC has, and which bits of them count: the first two bits say how long it is
-    /// (RFC 9000 section 16).
-    fn varint_width(&self) -> (usize, u64) {
-        let width = self.left().first().map_or(1, |first| 1 << (first >> 6));
-        (width, u64::MAX >> (66 - 8 * width))
+    fn variable(&mut self, name: &'static str, value: impl FnOnce(u64) -> Value) -> Option<u64> {
+        let Some((number, rest)) = quic::varint(self.left()).filter(|_| !self.broken) else {
+            self.malformed(name, "the field does not fit what holds it");
+            return None;
+        };
+        self.push(name, self.left().len() - rest.len(), value(number));
+        Some(number)
     }
 
     /// A version of QUIC, in four bytes.
@@ -98,15 +98,15 @@ impl<'a> Scope<'a> {
     }
 
     fn code(&mut self, name: &'static str, width: usize, meaning: impl FnOnce(u64) -> Option<Cow<'static, str>>) -> Option<u64> {
-        self.integer(name.into(), width, u64::MAX, |code| Value::Code { code, meaning: meaning(code) })
+        self.integer(name.into(), width, |code| Value::Code { code, meaning: meaning(code) })
     }
 
-    fn integer(&mut self, name: Cow<'static, str>, width: usize, mask: u64, value: impl FnOnce(u64) -> Value) -> Option<u64> {
+    fn integer(&mut self, name: Cow<'static, str>, width: usize, value: impl FnOnce(u64) -> Value) -> Option<u64> {
         let Some(bytes) = self.next(width) else {
             self.malformed(name, "the field does not fit what holds it");
             return None;
         };
-        let integer = bytes.iter().fold(0, |integer, byte| integer << 8 | u64::from(*byte)) & mask;
+        let integer = bytes.iter().fold(0, |integer, byte| integer << 8 | u64::from(*byte));
         self.push(name, width, value(integer));
         Some(integer)
     }

@@ -182,7 +182,7 @@ pub(super) fn seal(version: u32, keys: &DirectionalKeys, destination: &[u8], sou
     Some(header)
 }
 
-/// The versions that are known, to a client that speaks another one.
+/// Versions 1 and 2, to a client that speaks another one.
 pub(super) fn negotiation(destination: &[u8], source: &[u8]) -> Vec<u8> {
     let mut datagram = vec![0xc0, 0, 0, 0, 0];
     for id in [destination, source] {
