@@ -34,12 +34,6 @@ impl ServerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The name without its first label: `b.c` of `a.b.c`.
-    #[must_use]
-    pub fn parent(&self) -> Option<&str> {
-        self.0.split_once('.').map(|(_, rest)| rest)
-    }
 }
 
 impl fmt::Display for ServerName {

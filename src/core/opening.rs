@@ -54,7 +54,7 @@ pub enum Answer {
 /// read is lost. Where `http` is not looked for, HTTP is not TLS.
 ///
 /// # Errors
-/// How the connection ends of a client that is gone, or never said a byte.
+/// How the connection ends of a client that is gone, or ended without a byte.
 pub async fn read(stream: &mut Stream, limit: Duration, spent: Duration, http: bool, progress: &Progress) -> Result<Opening, End> {
     progress.enter(Phase::Hello);
     let (mut reader, mut head) = (Reader::new(), None);

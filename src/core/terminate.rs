@@ -3,6 +3,7 @@
 use crate::{
     event::{By, End, Event, Phase, cause_words},
     hello::{Alert, Greeting, Protocol},
+    opening::Answer,
     peek,
     server::Conn,
     tls::ServerTls,
@@ -55,7 +56,7 @@ impl Terminator {
 
 /// Tells a browser that came without TLS what to do; anyone else is closed on.
 async fn not_tls(conn: Conn, protocol: Protocol) -> End {
-    const ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\nConnection: close\r\n\r\nthis port speaks TLS: try https://...\n";
-    peek::farewell(conn.stream, if protocol == Protocol::Http { ANSWER.as_bytes() } else { &[] }).await;
+    let answer = if protocol == Protocol::Http { Answer::Http(400, "this port speaks TLS: try https://...") } else { Answer::Silence };
+    answer.say(conn.stream).await;
     End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}"))
 }

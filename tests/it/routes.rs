@@ -1,10 +1,13 @@
 //! `sni-route --routes FILE`: rules that change while clients are served.
 
-use crate::{support::*, tls::hello_with_name};
+use crate::{
+    support::*,
+    tls::{REFUSED, hear, hello_with_name},
+};
 use serde_json::Value;
 use std::{
     io::Write,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{
@@ -14,15 +17,6 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-
-/// What a client hears that sends a hello for `name`; nothing but an alert where it is refused.
-fn hear(addr: SocketAddr, name: &str) -> String {
-    let mut client = connect(addr);
-    client.write_all(&hello_with_name(name.as_bytes())).unwrap();
-    String::from_utf8_lossy(&read_to_any_end(&mut client).0).into_owned()
-}
-
-const REFUSED: &str = "\u{15}\u{3}\u{3}\0\u{2}\u{2}p";
 
 struct Folder(TempDir);
 

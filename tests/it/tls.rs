@@ -1,6 +1,6 @@
 //! The other ends of TLS, by rustls: clients, servers, certificates, and hellos byte by byte.
 
-use crate::support::{patient, server};
+use crate::support::{heard, patient, server};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -14,6 +14,14 @@ use std::{
 
 pub type ClientStream = StreamOwned<ClientConnection, TcpStream>;
 pub type ServerStream = StreamOwned<ServerConnection, TcpStream>;
+
+/// The alert unrecognized_name as text.
+pub const REFUSED: &str = "\u{15}\u{3}\u{3}\0\u{2}\u{2}p";
+
+/// What a client hears that sends a hello for `name`.
+pub fn hear(addr: SocketAddr, name: &str) -> String {
+    heard(addr, &hello_with_name(name.as_bytes()))
+}
 
 /// A certificate, its key and its authority, in PEM.
 pub struct Issued {

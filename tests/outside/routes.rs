@@ -3,16 +3,10 @@
 use crate::{
     servers::{Server, redis},
     support::*,
-    tls::hello_with_name,
+    tls::{REFUSED, hear},
 };
 use serde_json::Value;
-use std::{
-    io::Write,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
-
-const REFUSED: &str = "\u{15}\u{3}\u{3}\0\u{2}\u{2}p";
+use std::time::{Duration, Instant};
 
 fn cli(server: &Server, args: &[&str]) -> String {
     let socket = server.socket();
@@ -28,12 +22,6 @@ fn url(server: &Server) -> String {
 
 fn start(args: &[&str]) -> Tapline {
     Tapline::start(&[&["sni-route", "0"], args].concat())
-}
-
-fn hear(addr: SocketAddr, name: &str) -> String {
-    let mut client = connect(addr);
-    client.write_all(&hello_with_name(name.as_bytes())).unwrap();
-    String::from_utf8_lossy(&read_to_any_end(&mut client).0).into_owned()
 }
 
 fn counts(routes: &Value) -> [u64; 5] {
@@ -96,9 +84,11 @@ fn a_backend_that_is_marked_dead_is_left_out_until_the_mark_expires() {
     cli(&server, &["rpush", "frontend:a.test", "id", &urls[0], &urls[1]]);
     let mut tapline = start(&["--routes", &url(&server)]);
     tapline.event("routes");
-    cli(&server, &["eval", "redis.call('sadd', 'dead:a.test', 0); redis.call('pexpire', 'dead:a.test', 1500)", "0"]);
+    cli(&server, &["sadd", "dead:a.test", "0"]);
     assert_eq!(counts(&tapline.event("routes")), [1, 0, 0, 1, 0]);
     assert_eq!([(); 3].map(|()| hear(tapline.addr(), "a.test")), ["two"; 3]);
+    // Nobody takes it away: it is over.
+    cli(&server, &["pexpire", "dead:a.test", "1"]);
     assert_eq!(counts(&tapline.event("routes")), [1, 0, 0, 1, 0]);
     let mut heard = [(); 2].map(|()| hear(tapline.addr(), "a.test"));
     heard.sort();
@@ -240,7 +230,9 @@ fn a_password_opens_the_server_over_tcp_and_tls_and_is_never_shown() {
     ] {
         let ended = run(&["sni-route", "0", "--routes", &url]);
         assert_eq!(ended.code, Some(3), "{ended:?}");
-        assert!(ended.stderr.contains(why) && !ended.stderr.contains("sec") || why == "certificate", "{}", ended.stderr);
-        assert!(!ended.stderr.contains("wrong") && !ended.stderr.contains("ret@"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(why), "{}", ended.stderr);
+        for secret in ["sec%2Fret", "sec/ret", "wrong"] {
+            assert!(!ended.stderr.contains(secret), "{}", ended.stderr);
+        }
     }
 }

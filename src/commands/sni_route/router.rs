@@ -62,7 +62,6 @@ pub struct Through {
 /// What becomes of a connection.
 enum Decision {
     Forward(Arc<Forward>, Option<Starttls>),
-    Passthrough(HostPort, Option<Starttls>),
     Refuse(Answer, End),
 }
 
@@ -81,13 +80,6 @@ impl Handler for Router {
         match Box::pin(self.decide(&mut conn)).await {
             Err(end) => end,
             Ok(Decision::Forward(forward, starttls)) => forward.run_after(&mut conn, starttls).await,
-            Ok(Decision::Passthrough(to, starttls)) => {
-                let forward = match self.through.to(to).await {
-                    Ok(forward) => forward,
-                    Err(error) => return End::io(By::Local, Phase::Dial, &error),
-                };
-                forward.run_after(&mut conn, starttls).await
-            }
             Ok(Decision::Refuse(answer, end)) => {
                 answer.say(conn.stream).await;
                 end
@@ -118,13 +110,13 @@ impl Router {
         let choice = self.choose(&opening);
         let decision = match &choice.way {
             Some(Way::Targets(forward)) => Decision::Forward(forward.clone(), starttls),
-            Some(Way::Rule(entry)) => match &entry.rule.to {
-                Destination::Targets(targets) => {
-                    let forward = self.forwards.of(entry, targets).await.map_err(|error| End::io(By::Local, Phase::Dial, &error))?;
-                    Decision::Forward(forward, starttls)
-                }
-                Destination::Passthrough(port) => Decision::Passthrough(asked_host(&opening, *port)?, starttls),
-            },
+            Some(Way::Rule(entry)) => {
+                let forward = match &entry.rule.to {
+                    Destination::Targets(targets) => self.forwards.of(entry, targets).await,
+                    Destination::Passthrough(port) => self.through.to(asked_host(&opening, *port)?).await.map(Arc::new),
+                };
+                Decision::Forward(forward.map_err(|error| End::io(By::Local, Phase::Dial, &error))?, starttls)
+            }
             None => self.refusal(&opening, &choice),
         };
         if self.told {
@@ -195,7 +187,6 @@ fn routed(id: ConnId, opening: &Opening, choice: Choice, decision: &Decision) ->
     let literal = if let Opening::Http(request) = opening { request.authority.clone() } else { None };
     let target = match decision {
         Decision::Forward(forward, _) => Some(forward.pool.backends().iter().map(|backend| &*backend.label).collect::<Vec<_>>().join(",")),
-        Decision::Passthrough(to, _) => Some(to.to_string()),
         Decision::Refuse(..) => None,
     };
     Routed {

@@ -1,6 +1,6 @@
 //! Names that a browser may ask for over one HTTP/2 connection although they lead to different places.
 
-use super::{Found, Leads, Pattern, Scheme};
+use super::{Found, Leads, Scheme};
 use std::collections::HashMap;
 
 /// Two rules that lead to different targets although one certificate could serve both.
@@ -20,40 +20,47 @@ pub struct Coalescing {
 pub fn coalescing<'a, T: Leads + 'a>(rules: impl Iterator<Item = Found<'a, T>>) -> Option<Coalescing> {
     struct Family<'a, T> {
         first: Found<'a, T>,
+        /// A rule of the same pattern that leads elsewhere.
+        beside: Option<Found<'a, T>>,
+        /// One of another pattern that leads to the same target.
+        alike: Option<Found<'a, T>>,
+        /// One of another pattern that leads elsewhere.
         other: Option<Found<'a, T>>,
         members: usize,
     }
-    let mut families: HashMap<String, Family<'a, T>> = HashMap::new();
+    let mut families: HashMap<&'a str, Family<'a, T>> = HashMap::new();
     for rule in rules {
         let other_protocol = rule.alpn().is_some_and(|alpn| alpn.as_str() != "h2");
-        let Some(parent) = parent(&rule.pattern()).filter(|_| !other_protocol && rule.scheme() != Some(Scheme::Http)) else { continue };
-        let family = families.entry(parent).or_insert(Family { first: rule, other: None, members: 0 });
+        let Some(parent) = parent(&rule).filter(|_| !other_protocol && rule.scheme() != Some(Scheme::Http)) else { continue };
+        let family = families.entry(parent).or_insert(Family { first: rule, beside: None, alike: None, other: None, members: 0 });
         family.members += 1;
-        // A name with rules of its own by scheme or protocol is one name.
-        if family.other.is_none() && rule.to().destination() != family.first.to().destination() && !rule.is_beside(&family.first) {
-            family.other = Some(rule);
-        }
+        let place = match (rule.is_beside(&family.first), rule.to().destination() == family.first.to().destination()) {
+            (true, true) => continue,
+            (true, false) => &mut family.beside,
+            (false, true) => &mut family.alike,
+            (false, false) => &mut family.other,
+        };
+        place.get_or_insert(rule);
     }
-    let at_odds = || families.values().filter_map(|family| Some((family.first, family.other?, family.members)));
+    // A name with rules of its own by scheme or protocol is one name: those are not at odds with each other, but each may be
+    // with those of other names.
+    let pair = |family: &Family<'a, T>| family.other.map(|other| (family.first, other)).or(family.beside.zip(family.alike));
+    let at_odds = || families.values().filter_map(|family| pair(family).map(|(one, other)| (one, other, family.members)));
     let rules = at_odds().map(|(.., members)| members).sum();
-    let pair = |(one, other, _): (Found<'_, _>, Found<'_, _>, _)| {
+    let named = |(one, other, _): (Found<'_, _>, Found<'_, _>, _)| {
         let mut pair = [one.to_string(), other.to_string()];
         pair.sort();
         pair
     };
-    let [one, other] = at_odds().map(pair).min()?;
+    let [one, other] = at_odds().map(named).min()?;
     Some(Coalescing { one, other, rules })
 }
 
-/// The domain whose wildcard certificate could serve the names of a pattern; most such certificates name the domain itself
-/// too.
-fn parent(pattern: &Pattern) -> Option<String> {
+/// The domain whose wildcard certificate could serve the names of a rule; most such certificates name the domain itself too.
+fn parent<'a, T>(rule: &Found<'a, T>) -> Option<&'a str> {
     let has_parent = |name: &&str| name.contains('.');
-    let parent = match pattern {
-        Pattern::Exact(name) => name.parent().filter(has_parent).unwrap_or(name.as_str()),
-        wildcard => wildcard.suffix(),
-    };
-    Some(parent).filter(has_parent).map(str::to_owned)
+    let above = rule.suffix().split_once('.').map(|(_, rest)| rest).filter(|_| rule.is_exact()).filter(has_parent);
+    Some(above.unwrap_or(rule.suffix())).filter(has_parent)
 }
 
 #[cfg(test)]
@@ -73,6 +80,12 @@ mod tests {
         assert_eq!(found(&["a.b.test=1", "c.b.test=2"]), pair("a.b.test", "c.b.test", 2));
         assert_eq!(found(&["*.b.test=1", "b.test=2"]), pair("*.b.test", "b.test", 2));
         assert_eq!(found(&[".b.test=1", "x.b.test/h2=2", "y.b.test=1"]).map(|(.., rules)| rules), Some(3));
+        // Whatever is met first: one of the rules of a name is at odds with the other name, the other is not.
+        for rules in [["a.b.test=1", "a.b.test/h2=2", "c.b.test=1"], ["c.b.test=1", "a.b.test/h2=2", "a.b.test=1"]] {
+            for _ in 0..20 {
+                assert_eq!(found(&rules).map(|(.., rules)| rules), Some(3));
+            }
+        }
         assert_eq!(found(&["a.b.test=passthrough:1", "c.b.test=1", "a.d.test=1", "c.d.test=2"]), pair("a.b.test", "c.b.test", 4));
     }
 

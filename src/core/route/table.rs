@@ -6,15 +6,14 @@
 
 use super::{Alpn, Matcher, Pattern, Scheme};
 use crate::name::ServerName;
-use std::{borrow::Borrow, collections::HashMap, fmt};
+use std::{collections::HashMap, fmt};
 
 /// Rules by the suffix of their names. A look-up is one probe for each label, allocates nothing, and takes no longer for
 /// more rules. A rule takes some 150 bytes and what it leads to.
 #[derive(Clone, Debug)]
 pub struct Table<T> {
     /// By suffix, in no order: there are a few for one suffix.
-    rules: HashMap<Suffix, Vec<Slot<T>>>,
-    len: usize,
+    rules: HashMap<Box<str>, Vec<Slot<T>>>,
 }
 
 /// What a client asks for.
@@ -58,9 +57,6 @@ pub enum Unfit {
 #[error("two rules are given for {0}")]
 pub struct DuplicateRule(pub Box<Matcher>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Suffix(Box<str>);
-
 #[derive(Clone, Debug)]
 struct Slot<T> {
     depth: Depth,
@@ -83,7 +79,7 @@ type Rank = (usize, bool);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rules: HashMap::new(), len: 0 }
+        Self { rules: HashMap::new() }
     }
 }
 
@@ -110,10 +106,9 @@ impl<T> Table<T> {
         }
         let Matcher { scheme, pattern, alpn } = matcher;
         // Most suffixes have one rule, and there may be many of them: room for no more.
-        let slots = self.rules.entry(Suffix(pattern.suffix().into())).or_default();
+        let slots = self.rules.entry(pattern.suffix().into()).or_default();
         slots.reserve_exact(1);
         slots.push(Slot { depth: Depth::of(&pattern), scheme, alpn, to });
-        self.len += 1;
         Ok(())
     }
 
@@ -125,7 +120,6 @@ impl<T> Table<T> {
         if slots.is_empty() {
             self.rules.remove(matcher.pattern.suffix());
         }
-        self.len -= 1;
         Some(slot.to)
     }
 
@@ -135,30 +129,9 @@ impl<T> Table<T> {
         self.rules.get(matcher.pattern.suffix())?.iter().find(|slot| slot.is_of(matcher)).map(|slot| &slot.to)
     }
 
-    /// How many rules there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no rule.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// All rules, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Found<'_, T>> {
-        self.rules.iter().flat_map(|(suffix, slots)| slots.iter().map(|slot| Found { suffix: &suffix.0, slot }))
-    }
-
-    /// The same rules, with something else that they lead to.
-    #[must_use]
-    pub fn map<U>(self, mut to: impl FnMut(T) -> U) -> Table<U> {
-        let mut slots_of = |slots: Vec<Slot<T>>| {
-            slots.into_iter().map(|Slot { depth, scheme, alpn, to: old }| Slot { depth, scheme, alpn, to: to(old) }).collect()
-        };
-        Table { len: self.len, rules: self.rules.into_iter().map(|(suffix, slots)| (suffix, slots_of(slots))).collect() }
+        self.rules.iter().flat_map(|(suffix, slots)| slots.iter().map(|slot| Found { suffix, slot }))
     }
 
     /// The rule that wins.
@@ -196,7 +169,7 @@ impl<T> Table<T> {
                 1 => &[Depth::One, Depth::OneOrMore, Depth::Any],
                 _ => &[Depth::OneOrMore, Depth::Any],
             };
-            depths.iter().map(|depth| (&*suffix.0, slots.as_slice(), *depth))
+            depths.iter().map(|depth| (&**suffix, slots.as_slice(), *depth))
         })
     }
 }
@@ -261,18 +234,16 @@ impl<'a, T> Found<'a, T> {
         self.suffix == other.suffix && self.slot.depth == other.slot.depth
     }
 
-    /// Which names it is for.
+    /// What every name that it is for ends with; empty where it is for all.
     #[must_use]
-    pub fn pattern(&self) -> Pattern {
-        let name = || self.suffix.parse::<ServerName>();
-        let pattern = match self.slot.depth {
-            Depth::None => name().map(Pattern::Exact),
-            Depth::One => name().map(Pattern::OneLabel),
-            Depth::OneOrMore => name().map(Pattern::Labels),
-            Depth::Any => name().map(Pattern::Tree),
-        };
-        // Every suffix is a name but that of the pattern for all.
-        pattern.unwrap_or(Pattern::Any)
+    pub fn suffix(&self) -> &'a str {
+        self.suffix
+    }
+
+    /// Whether it is for that name alone.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.slot.depth == Depth::None
     }
 
     /// The protocol that a client must offer.
@@ -311,12 +282,6 @@ impl<T> fmt::Display for Found<'_, T> {
         })?;
         f.write_str(self.suffix)?;
         self.slot.alpn.as_ref().map_or(Ok(()), |alpn| write!(f, "/{}", alpn.as_str()))
-    }
-}
-
-impl Borrow<str> for Suffix {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of several sources, of which an earlier source's wins.
 
-use super::Live;
+use super::{Live, MOST_RULES};
 use crate::route::{Destination, Leads, Matcher, Rule, Table};
 use std::{collections::HashSet, sync::Arc};
 
@@ -44,6 +44,8 @@ pub(super) struct Changed<S> {
     /// with the number of that source.
     pub(super) passed_over: usize,
     pub(super) for_example: Option<(Matcher, usize)>,
+    /// Rules that were left out, as the source has as many as one may have.
+    pub(super) too_many: usize,
 }
 
 /// The rules of all sources. There is one rule in force for the same clients; those of later sources wait beside.
@@ -53,13 +55,15 @@ pub struct Entries<S> {
     /// The rules of each source that are not in force.
     waiting: Vec<Table<Arc<Entry<S>>>>,
     lens: Vec<usize>,
+    /// How many rules one source may have.
+    most: usize,
 }
 
 impl<S: Default> Entries<S> {
     /// No rules, of so many sources.
     #[must_use]
     pub fn new(sources: usize) -> Self {
-        Self { live: Live::default(), waiting: (0..sources).map(|_| Table::default()).collect(), lens: vec![0; sources] }
+        Self { live: Live::default(), waiting: (0..sources).map(|_| Table::default()).collect(), lens: vec![0; sources], most: MOST_RULES }
     }
 
     /// The rules in force.
@@ -97,7 +101,7 @@ impl<S: Default> Entries<S> {
 
     /// Some rules of a source, each of which is there or gone. All changes take effect at once.
     pub(super) fn edit(&mut self, source: usize, edits: impl IntoIterator<Item = (Matcher, Option<Destination>)>) -> Changed<S> {
-        let mut changed = Changed { counts: Counts::default(), gone: Vec::new(), passed_over: 0, for_example: None };
+        let mut changed = Changed { counts: Counts::default(), gone: Vec::new(), passed_over: 0, for_example: None, too_many: 0 };
         let mut effective = Vec::new();
         for (matcher, to) in edits {
             let old = self.get(&matcher, source);
@@ -108,8 +112,13 @@ impl<S: Default> Entries<S> {
                 changed.passed_over += 1;
                 changed.for_example.get_or_insert_with(|| (matcher.clone(), first));
             }
+            let Counts { added, removed, .. } = changed.counts;
             match (&old, &to) {
                 (None, None) => continue,
+                (None, Some(_)) if self.lens[source] + added >= self.most + removed => {
+                    changed.too_many += 1;
+                    continue;
+                }
                 (Some(old), Some(to)) if old.rule.to == *to => continue,
                 (None, Some(_)) => changed.counts.added += 1,
                 (Some(_), None) => changed.counts.removed += 1,
@@ -208,6 +217,17 @@ mod tests {
         assert_eq!(in_force(&entries), ["a.test=h:1", "b.test=h:2", "d.test=h:1"]);
         assert_eq!(counts(&entries.edit(0, edits(&["a.test", "b.test=h:2", "e.test=h:1", "x.test"]))), [3, 1, 1, 0, 1]);
         assert_eq!(in_force(&entries), ["b.test=h:2", "d.test=h:1", "e.test=h:1"]);
+    }
+
+    #[test]
+    fn a_source_has_no_more_rules_than_one_may_have() {
+        let mut entries = Entries::<()>::new(2);
+        entries.most = 2;
+        entries.edit(1, edits(&["a.test=h:1"]));
+        assert_eq!(entries.edit(1, edits(&["b.test=h:1", "c.test=h:1", "a.test=h:2"])).too_many, 1);
+        assert_eq!(in_force(&entries), ["a.test=h:2", "b.test=h:1"]);
+        assert_eq!(entries.edit(1, edits(&["b.test", "c.test=h:1"])).too_many, 0);
+        assert_eq!(in_force(&entries), ["a.test=h:2", "c.test=h:1"]);
     }
 
     #[test]

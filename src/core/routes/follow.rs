@@ -1,14 +1,14 @@
 //! Reading all sources, at the start and whenever they change.
 
 use super::{
-    ARGUMENTS, Counts, Entries, FileError, Live, Source,
+    ARGUMENTS, Counts, Entries, FileError, Live, MOST_RULES, Source,
     file::{self, State},
     redis::{self, RedisError},
 };
 use crate::{
     dial::Dialer,
     event::{Event, Events},
-    route::{Destination, DuplicateRule, Matcher, Rule},
+    route::{Destination, DuplicateRule, Matcher, Rule, Table},
     server::workers,
     shutdown::Shutdown,
 };
@@ -94,6 +94,8 @@ pub(super) struct Gone;
 pub struct Loaded<S> {
     entries: Entries<S>,
     names: Vec<String>,
+    /// How many sources cannot have a rule that another one of them has: the arguments and the files, which come first.
+    strict: usize,
     readers: Vec<(usize, Reader)>,
     told: Vec<Told>,
     fits: Fits,
@@ -153,15 +155,13 @@ where
 {
     let mut names = vec!["the arguments".to_owned()];
     let (files, servers): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| matches!(source, Source::File(_)));
+    let strict = 1 + files.len();
     let sources: Vec<_> = files.into_iter().chain(servers).collect();
     names.extend(sources.iter().map(ToString::to_string));
-    let mut seen = crate::route::Table::default();
-    for rule in &arguments {
-        seen.insert(rule.matcher.clone(), ())?;
-    }
+    Table::new(arguments.iter().map(|rule| (rule.matcher.clone(), ())))?;
     let mut entries = Entries::new(names.len());
     entries.replace(ARGUMENTS, arguments);
-    let mut loaded = Loaded { entries, told: vec![Told::default(); names.len()], names, readers: Vec::new(), fits, thread: None };
+    let mut loaded = Loaded { entries, told: vec![Told::default(); names.len()], names, strict, readers: Vec::new(), fits, thread: None };
     if sources.is_empty() {
         return Ok(loaded);
     }
@@ -193,7 +193,7 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
                         spawn_blocking(move || (State::of(&path), file::read(&path))).await?
                     };
                     let rules = rules?;
-                    self.judge(at, self.strict(), &rules)?;
+                    self.judge(at, &rules)?;
                     self.take(at, Found::all(rules));
                     self.readers.push((at, Reader::File(path, state)));
                 }
@@ -207,17 +207,11 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
         Ok(())
     }
 
-    /// How many sources cannot have a rule that another one of them has: the arguments and the files.
-    fn strict(&self) -> usize {
-        let is_file = |(_, reader): &&(usize, Reader)| matches!(reader, Reader::File(..));
-        1 + self.readers.iter().filter(is_file).count()
-    }
-
     /// Judges the rules of a file.
-    fn judge(&self, source: usize, strict: usize, rules: &[Rule]) -> Result<(), RoutesError> {
+    fn judge(&self, source: usize, rules: &[Rule]) -> Result<(), RoutesError> {
         for rule in rules {
             (self.fits)(rule).map_err(|why| RoutesError::Unfit(self.names[source].clone(), why))?;
-            if let Some(other) = self.entries.given_by(&rule.matcher, strict, source) {
+            if let Some(other) = self.entries.given_by(&rule.matcher, self.strict, source) {
                 let names = (self.names[other].clone(), self.names[source].clone());
                 return Err(RoutesError::Clash(Box::new(rule.matcher.clone()), names.0, names.1));
             }
@@ -236,17 +230,19 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
                 return;
             }
         };
-        let mut words = skipped.clone();
+        let total = skipped.len() + more + changed.passed_over + changed.too_many;
+        let mut words = skipped;
         if let Some((matcher, first)) = &changed.for_example {
             words.push(format!("{matcher} has a rule in {} already", self.names[*first]));
         }
-        let told = skipped.len() + changed.passed_over.min(1);
-        let skipped = skipped.len() + more + changed.passed_over;
-        if skipped > told && !words.is_empty() {
-            words.push(format!("and {} more", skipped - told));
+        if changed.too_many > 0 {
+            words.push(format!("it has more than {MOST_RULES} rules"));
+        }
+        if total > words.len() {
+            words.push(format!("and {} more", total - words.len()));
         }
         let why = (!words.is_empty()).then(|| words.join("; "));
-        self.told[source] = Told { counts: changed.counts, skipped, why };
+        self.told[source] = Told { counts: changed.counts, skipped: total, why };
     }
 
     fn tell(&self, source: usize, events: &Events) {
@@ -261,7 +257,6 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
             self.tell(*source, &how.events);
         }
         let (to, mut from) = mpsc::channel(4);
-        let strict = self.strict();
         for (source, reader) in std::mem::take(&mut self.readers) {
             let (found, asked, events) = (Send { source, to: to.clone() }, asked.clone(), how.events.clone());
             match reader {
@@ -272,7 +267,7 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
         drop(to);
         // What was wrong with all of a source is told once, however often it is read.
         let wrong = self.told.iter().map(|told| told.why.clone()).collect();
-        let mut following = Following { loaded: self, strict, wrong, refused: BTreeMap::new(), events: how.events };
+        let mut following = Following { loaded: self, wrong, refused: BTreeMap::new(), events: how.events };
         handle.spawn(async move {
             // With this task the thread ends.
             let _stop = stop;
@@ -286,8 +281,6 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
 /// The rules while their sources are followed.
 struct Following<S> {
     loaded: Loaded<S>,
-    /// The sources that are judged whole: the arguments and the files.
-    strict: usize,
     /// What was wrong with all of each source when it was told last.
     wrong: Vec<Option<String>>,
     /// The rules of files that are refused as they are now.
@@ -299,7 +292,7 @@ impl<S: Default + std::marker::Send + Sync + 'static> Following<S> {
     /// Takes what a source was found to have, and says it where it is news or was asked for. A rule that moves from one file
     /// to another may be seen first where it comes to, and is refused there until it is gone where it was.
     fn take(&mut self, source: usize, found: Found, told: bool) {
-        let mut again = self.take_one(source, found, told) && source < self.strict;
+        let mut again = self.take_one(source, found, told) && source < self.loaded.strict;
         while again {
             let refused = std::mem::take(&mut self.refused);
             again = refused.into_iter().fold(false, |any, (source, rules)| self.take_one(source, Found::all(rules), false) || any);
@@ -311,7 +304,7 @@ impl<S: Default + std::marker::Send + Sync + 'static> Following<S> {
         // What it had before it has no more.
         self.refused.remove(&source);
         let found = match found {
-            Found::All { rules, .. } if source < self.strict => match self.loaded.judge(source, self.strict, &rules) {
+            Found::All { rules, .. } if source < self.loaded.strict => match self.loaded.judge(source, &rules) {
                 Ok(()) => Found::all(rules),
                 Err(why) => {
                     self.refused.insert(source, rules);

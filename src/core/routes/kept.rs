@@ -21,7 +21,7 @@ use std::{
     },
 };
 use tokio::{runtime::Handle, sync::OnceCell};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 /// How many pools may be over before it is looked which are.
 const ROOM: usize = 1000;
@@ -39,11 +39,11 @@ struct InUse {
     past: Arc<Mutex<Past>>,
     begun: AtomicBool,
     checks: CancellationToken,
-    _end: DropGuard,
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        self.checks.cancel();
         self.past.lock().unwrap_or_else(PoisonError::into_inner).put_apart(self.forward.pool.clone());
     }
 }
@@ -112,10 +112,7 @@ impl Forwards {
 
     /// Tells where the builtin servers of the pools that were prepared listen, and begins to check.
     pub fn begin_all(&self, live: &Live<Kept>) {
-        let mut all: Vec<_> = live.look(|table| table.iter().filter_map(|found| found.to().state.0.get().cloned()).collect());
-        all.sort_by_key(Arc::as_ptr);
-        all.dedup_by_key(|used| Arc::as_ptr(used));
-        for used in all {
+        for used in in_use(live) {
             self.begin(&used);
         }
     }
@@ -127,10 +124,8 @@ impl Forwards {
         }
         let pool = Pool::new(targets, self.policy).await?;
         let forward = Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() };
-        let checks = CancellationToken::new();
-        let end = checks.clone().drop_guard();
-        let used =
-            Arc::new(InUse { forward: Arc::new(forward), past: self.known.past.clone(), begun: AtomicBool::new(false), checks, _end: end });
+        let (past, checks) = (self.known.past.clone(), CancellationToken::new());
+        let used = Arc::new(InUse { forward: Arc::new(forward), past, begun: AtomicBool::new(false), checks });
         let Some(several) = several else { return Ok(used) };
         let mut shared = self.shared();
         if shared.len() == shared.capacity() {
@@ -164,9 +159,7 @@ impl Forwards {
 
     /// Says what each target that was asked has come to, of the rules in force, of those that are gone, and of these pools.
     pub fn report(&self, live: &Live<Kept>, others: &[Pool]) {
-        let mut used: Vec<_> = live.look(|table| table.iter().filter_map(|found| found.to().state.0.get().cloned()).collect());
-        used.sort_by_key(Arc::as_ptr);
-        used.dedup_by_key(|used| Arc::as_ptr(used));
+        let used = in_use(live);
         let mut past = self.known.past.lock().unwrap_or_else(PoisonError::into_inner);
         past.fold(|_| true);
         for pool in used.iter().map(|used| &used.forward.pool).chain(others) {
@@ -174,6 +167,14 @@ impl Forwards {
         }
         past.tally.tell(&self.events);
     }
+}
+
+/// The pools of the rules in force, each once.
+fn in_use(live: &Live<Kept>) -> Vec<Arc<InUse>> {
+    let mut used: Vec<_> = live.look(|table| table.iter().filter_map(|found| found.to().state.0.get().cloned()).collect());
+    used.sort_by_key(Arc::as_ptr);
+    used.dedup_by_key(|used| Arc::as_ptr(used));
+    used
 }
 
 impl Past {

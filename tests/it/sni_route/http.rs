@@ -4,13 +4,6 @@ use super::rule;
 use crate::{support::*, tls};
 use std::{io::Write, net::Shutdown};
 
-/// What comes back for these bytes, as text.
-fn get(tapline: &Tapline, request: &[u8]) -> String {
-    let mut client = tapline.connect();
-    client.write_all(request).unwrap();
-    String::from_utf8_lossy(&read_to_any_end(&mut client).0).into_owned()
-}
-
 #[test]
 fn a_request_reaches_the_target_of_its_host_beside_tls() {
     let rules = [rule("a.test", "a"), rule("*.b.test", "b"), rule("http://*.b.test", "http b"), rule("tls://c.test", "c")];
@@ -24,14 +17,14 @@ fn a_request_reaches_the_target_of_its_host_beside_tls() {
         ("GET http://x.b.test/ HTTP/1.1\r\nHost: a.test\r\n", "http b"),
         ("GET /http://x.b.test/ HTTP/1.1\r\nHost: a.test\r\n", "a"),
     ] {
-        assert_eq!(get(&tapline, format!("{head}\r\n").as_bytes()), answer, "{head:?}");
+        assert_eq!(heard(tapline.addr(), format!("{head}\r\n").as_bytes()), answer, "{head:?}");
     }
     assert_eq!(super::hear(tapline.addr(), "x.b.test"), "b");
     assert_eq!(super::hear(tapline.addr(), "c.test"), "c");
     let routed = tapline.event("routed");
     assert_eq!((&routed["scheme"], &routed["name"], &routed["outcome"]), (&"http".into(), &"a.test".into(), &"matched".into()));
     // A rule for TLS alone is none for HTTP.
-    assert!(get(&tapline, b"GET / HTTP/1.1\r\nHost: c.test\r\n\r\n").starts_with("HTTP/1.1 421 Misdirected Request\r\n"));
+    assert!(heard(tapline.addr(), b"GET / HTTP/1.1\r\nHost: c.test\r\n\r\n").starts_with("HTTP/1.1 421 Misdirected Request\r\n"));
 }
 
 #[test]
@@ -66,7 +59,7 @@ fn refusals_are_answers_of_http() {
         (b"GET / HTTP/1.1\r\nHost : a.test\r\n\r\n", "400 Bad Request", "bad_hello"),
         (b"GET / HTTP/1.1\r\nHost: a.te", "408 Request Timeout", "bad_hello"),
     ] {
-        let answer = get(&tapline, request);
+        let answer = heard(tapline.addr(), request);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
         assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())) && head.ends_with("\r\nConnection: close"), "{head}");
@@ -75,7 +68,7 @@ fn refusals_are_answers_of_http() {
         tapline.closed();
     }
     let endless = [&b"GET / HTTP/1.1\r\nHost: a.test\r\nX: "[..], &vec![b'x'; 40_000]].concat();
-    assert!(get(&tapline, &endless).starts_with("HTTP/1.1 431 "));
+    assert!(heard(tapline.addr(), &endless).starts_with("HTTP/1.1 431 "));
 }
 
 #[test]
@@ -90,7 +83,7 @@ fn http_2_without_tls_has_no_name_and_is_told_to_come_back_with_one() {
     assert_eq!(routed["outcome"], "no_name");
     assert_eq!(routed["rule"], "no name that can be read: HTTP/2 without TLS");
     let tapline = Tapline::start(&["sni-route", "0", &rule("**", "any"), "--no-name", &naming("unnamed").to_string()]);
-    assert_eq!(get(&tapline, preface), "unnamed");
+    assert_eq!(heard(tapline.addr(), preface), "unnamed");
 }
 
 #[test]
@@ -113,5 +106,5 @@ fn tls_and_http_of_one_name_share_a_rule() {
     let mut client = tls::client(tapline.connect(), tls::trusting(&issued.ca, &["h2"]), "a.test");
     client.write_all(b"?").unwrap();
     assert_eq!(read_n(&mut client, 6), b"a.test");
-    assert_eq!(get(&tapline, b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"), "use https");
+    assert_eq!(heard(tapline.addr(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"), "use https");
 }

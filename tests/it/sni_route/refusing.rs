@@ -1,9 +1,9 @@
 //! Who is refused, how, and what changes that.
 
-use super::{hear, rule};
+use super::rule;
 use crate::{
     support::*,
-    tls::{alert, hello, hello_with_name, in_records},
+    tls::{REFUSED, alert, hear, hello, hello_with_name, in_records},
 };
 use std::{
     io::{ErrorKind, Read, Write},
@@ -57,17 +57,12 @@ fn each_kind_of_stranger_has_a_route_of_its_own_by_its_own_flag() {
     let a = rule("a.test", "a");
     for (flag, to) in [("--unknown-name", &unknown), ("--no-name", &none), ("--not-tls", &other)] {
         let tapline = Tapline::start(&["sni-route", "0", &a, flag, to]);
-        let get = |bytes: &[u8]| {
-            let mut client = connect(tapline.addr());
-            client.write_all(bytes).unwrap();
-            String::from_utf8_lossy(&read_to_any_end(&mut client).0).into_owned()
-        };
-        let refused = "\u{15}\u{3}\u{3}\0\u{2}\u{2}p";
+        let get = |bytes: &[u8]| heard(tapline.addr(), bytes);
         let expect = |routed_by: &str, answer: &'static str, refusal: &'static str| if flag == routed_by { answer } else { refusal };
-        assert_eq!(get(&hello("b.test", &[])), expect("--unknown-name", "unknown", refused), "{flag}");
-        assert_eq!(get(&hello_with_name(b"192.0.2.1")), expect("--unknown-name", "unknown", refused), "{flag}");
-        assert_eq!(get(&hello("127.0.0.1", &[])), expect("--no-name", "no name", refused), "{flag}");
-        assert_eq!(get(SSL2), expect("--no-name", "no name", refused), "{flag}");
+        assert_eq!(get(&hello("b.test", &[])), expect("--unknown-name", "unknown", REFUSED), "{flag}");
+        assert_eq!(get(&hello_with_name(b"192.0.2.1")), expect("--unknown-name", "unknown", REFUSED), "{flag}");
+        assert_eq!(get(&hello("127.0.0.1", &[])), expect("--no-name", "no name", REFUSED), "{flag}");
+        assert_eq!(get(SSL2), expect("--no-name", "no name", REFUSED), "{flag}");
         assert_eq!(get(SSH), expect("--not-tls", "not tls", ""), "{flag}");
         assert_eq!(get(&hello("a.test", &[])), "a");
     }

@@ -14,7 +14,7 @@ const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 const STARTUP: &[u8] = b"\0\0\0\x11\0\x03\0\0user\0me\0\0";
 
 fn route(to: SocketAddr, protocol: &str, more: &[&str]) -> Tapline {
-    Tapline::start(&[&["sni-route", "0", &format!("a.test={to}"), "--starttls", protocol, "--hello-timeout", "1s"][..], more].concat())
+    Tapline::start(&[&["sni-route", "0", &format!("a.test={to}"), "--starttls", protocol][..], more].concat())
 }
 
 /// A server that expects these bytes, answers with those, in turn, and then serves TLS that says its name.
@@ -192,7 +192,7 @@ fn a_client_of_smtp_gets_nothing_but_starttls_and_then_the_target_of_its_name() 
 #[test]
 fn the_time_that_is_told_is_the_one_that_was_given() {
     let (_listener, to) = listener();
-    let mut tapline = route(to, "postgres", &[]);
+    let mut tapline = route(to, "postgres", &["--hello-timeout", "1s"]);
     for (said, heard, why) in [(&SSL_REQUEST[..5], &b""[..], "only 5 bytes of a hello in 1s"), (&SSL_REQUEST, b"S", "nothing for 1s")] {
         let mut client = tapline.connect();
         client.write_all(said).unwrap();
@@ -204,7 +204,7 @@ fn the_time_that_is_told_is_the_one_that_was_given() {
 #[test]
 fn clients_of_smtp_end_in_every_other_way_by_name() {
     let (_listener, to) = listener();
-    let mut tapline = route(to, "smtp", &[]);
+    let mut tapline = route(to, "smtp", &["--hello-timeout", "1s"]);
     let mut client = tapline.connect();
     reply(&mut client);
     assert!(say(&mut client, "QUIT").starts_with("221 "));

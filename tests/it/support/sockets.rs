@@ -92,6 +92,13 @@ pub fn read_to_any_end(stream: &mut TcpStream) -> (Vec<u8>, Result<(), std::io::
     (bytes, end)
 }
 
+/// What comes back for `bytes`, as text, however it ends: a server that has not read them all resets after its answer.
+pub fn heard(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(addr);
+    stream.write_all(bytes).unwrap();
+    String::from_utf8_lossy(&read_to_any_end(&mut stream).0).into_owned()
+}
+
 /// Sends all of `bytes`, ends the writing side, and reads to the end.
 pub fn ask(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(addr);

@@ -46,7 +46,9 @@ impl Watched {
         self.proxy.stop();
         self.peek.stop();
         let recorded = agreed(&file, port, "tls");
-        for hello in hellos(&results(&mut self.peek)) {
+        let shown = hellos(&results(&mut self.peek));
+        assert!(!shown.is_empty());
+        for hello in shown {
             assert!(recorded.contains(&hello), "shown as it came: {hello:#?}; recorded: {recorded:#?}");
         }
         recorded

@@ -97,7 +97,7 @@ fn the_same_clients_twice_are_an_error_and_others_are_not() {
         let error = Table::new(twice.map(|rule| (rule.parse().unwrap(), ()))).unwrap_err();
         assert_eq!(error.to_string(), format!("two rules are given for {}", twice[1].parse::<Matcher>().unwrap()));
     }
-    assert_eq!(table(&["a.test", "tls://a.test", "http://a.test", "a.test/h2", "*.a.test", "**.a.test", ".a.test"]).len(), 7);
+    assert_eq!(table(&["a.test", "tls://a.test", "http://a.test", "a.test/h2", "*.a.test", "**.a.test", ".a.test"]).iter().count(), 7);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_rule_that_is_taken_out_is_gone_and_no_other() {
     assert_eq!(tls(&rules, "a.test", &["h2"]).as_deref(), Some("a.test/h2"));
     rules.remove(&".a.test".parse().unwrap());
     rules.remove(&"a.test/h2".parse().unwrap());
-    assert!(rules.is_empty() && rules.rules.is_empty());
+    assert!(rules.rules.is_empty());
     assert_eq!(rules.iter().count(), 0);
 }
 

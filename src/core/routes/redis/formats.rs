@@ -95,15 +95,14 @@ fn pattern(name: &str) -> Option<String> {
 
 /// The rules of a name. What is wrong is skipped and told: a tenant's mistake is that tenant's alone.
 pub(super) fn rules(name: &[u8], named: &Named, mut skip: impl FnMut(&str)) -> Vec<Rule> {
-    let shown = text::text(name);
-    let (key, members) = match (&named.backends, &named.frontend) {
+    let (family, members) = match (&named.backends, &named.frontend) {
         (Ok(backends), Ok(frontend)) if backends.is_empty() && frontend.is_empty() => return Vec::new(),
-        (Ok(backends), frontend) if backends.is_empty() => (format!("frontend:{shown}"), frontend),
-        (backends, _) => (format!("hostnames:{shown}:backends"), backends),
+        (Ok(backends), frontend) if backends.is_empty() => (Family::Frontend, frontend),
+        (backends, _) => (Family::Hostnames, backends),
     };
-    let mut wrong = |why: &str| skip(&format!("{key}: {why}"));
+    let mut wrong = |why: &str| skip(&format!("{}: {why}", text::text(&key_of(family, name))));
     let members = match members {
-        Ok(members) if members.len() > MOST_TARGETS + usize::from(key.starts_with("frontend:")) => {
+        Ok(members) if members.len() > MOST_TARGETS + usize::from(family == Family::Frontend) => {
             wrong(&format!("has more than {MOST_TARGETS} targets"));
             return Vec::new();
         }
@@ -117,7 +116,8 @@ pub(super) fn rules(name: &[u8], named: &Named, mut skip: impl FnMut(&str)) -> V
         wrong("names no host in lower case");
         return Vec::new();
     }
-    if key.starts_with("frontend:") {
+    let shown = text::text(name);
+    if family == Family::Frontend {
         let dead = match &named.dead {
             Ok(dead) => dead.as_slice(),
             Err(why) => {
@@ -184,7 +184,6 @@ fn frontend(name: &str, list: &[Vec<u8>], dead: &[Vec<u8>], mut wrong: impl FnMu
     let to = if alive.is_empty() { all } else { alive };
     let matcher = match name {
         "*" => Some("**".to_owned()),
-        "httpsDefault" | "httpDefault" => None,
         _ => pattern(name),
     };
     let Some(matcher) = matcher else {
