@@ -3,10 +3,12 @@
 mod faults;
 mod given;
 mod routes;
+mod tls;
 
 pub use faults::Faults;
 pub use given::Given;
 pub use routes::Routes;
+pub use tls::{Identity, Tls};
 
 use crate::{
     serve::Session,
@@ -24,11 +26,12 @@ use tapline::{
     announced::Announcer,
     dial::{Dialer, Options, Reach},
     health::{Checks, Probe},
+    identity::IdentityError,
     pool::Policy,
     proxy_header::Version,
     relay::{Settings, Timeouts},
     server::Server,
-    tls::{ClientTls, IdentityError, Trust},
+    tls::{ClientTls, Trust},
 };
 
 const ABOUT: &str = "Networking tools for TCP, TLS and HTTP: debug from a terminal, script, teach.";
@@ -274,24 +277,6 @@ impl From<PolicyName> for Policy {
             PolicyName::LeastConnections => Self::LeastConnections,
         }
     }
-}
-
-/// The server's certificate.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "TLS")]
-pub struct Tls {
-    /// Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
-    /// A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]
-    #[arg(long, value_name = "NAME", conflicts_with = "cert", action = ArgAction::Append)]
-    pub name: Vec<String>,
-    /// For the TLS handshake, after the hello
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub handshake_timeout: Duration,
 }
 
 /// A timeout that can be switched off.

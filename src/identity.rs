@@ -7,8 +7,9 @@ use std::{io::Write, time::Duration};
 use tapline::{
     addr::Endpoint,
     event::{Event, Events},
+    identity::Identity,
     terminate::Terminator,
-    tls::{Identity, ServerTls},
+    tls::ServerTls,
 };
 use tempfile::NamedTempFile;
 
@@ -21,17 +22,17 @@ pub struct Made {
 impl args::Tls {
     /// The server's end of TLS, and the certificate where it was made here.
     pub fn terminator(&self, hello_timeout: Duration) -> anyhow::Result<(Terminator, Option<Made>)> {
-        let (identity, made) = identity(self)?;
+        let (identity, made) = identity(&self.identity)?;
         let tls = ServerTls::new(&identity)?;
         Ok((Terminator { tls, hello_timeout, handshake_timeout: self.handshake_timeout }, made))
     }
 }
 
-fn identity(tls: &args::Tls) -> anyhow::Result<(Identity, Option<Made>)> {
-    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+fn identity(given: &args::Identity) -> anyhow::Result<(Identity, Option<Made>)> {
+    if let (Some(cert), Some(key)) = (&given.cert, &given.key) {
         return Ok((Identity::load(cert, key)?, None));
     }
-    let names = if tls.name.is_empty() { ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec() } else { tls.name.clone() };
+    let names = if given.name.is_empty() { ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec() } else { given.name.clone() };
     let minted = Identity::mint(&names)?;
     let mut ca =
         tempfile::Builder::new().prefix("tapline-ca-").suffix(".pem").tempfile().context("cannot make a file for the CA's certificate")?;

@@ -17,6 +17,7 @@ pub mod health;
 pub mod hello;
 pub mod host;
 pub mod http;
+pub mod identity;
 pub mod idle;
 pub mod input;
 pub mod name;

@@ -1,0 +1,115 @@
+//! The client's end of TLS, for `tls:` targets.
+
+use super::provider;
+use crate::{addr::Host, identity::IdentityError, stream::Stream};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+};
+use std::{fmt, io, path::PathBuf, sync::Arc};
+use tokio_rustls::TlsConnector;
+
+/// The client's end, for `tls:` targets.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+/// How a `tls:` target proves who it is.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// By a certificate that leads to one of Mozilla's roots.
+    #[default]
+    PublicRoots,
+    /// By a certificate that leads to one of those in a PEM file.
+    Ca(PathBuf),
+    /// It need not: whoever answers is believed.
+    Anyone,
+}
+
+impl ClientTls {
+    /// A client that trusts as told.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no certificate.
+    pub fn new(trust: &Trust) -> Result<Self, IdentityError> {
+        let mut roots = RootCertStore::empty();
+        match trust {
+            Trust::PublicRoots => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Trust::Ca(path) => {
+                let pem = std::fs::read(path).map_err(|error| IdentityError::Read { path: path.clone(), error })?;
+                let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+                if added == 0 {
+                    return Err(IdentityError::NoCertificate(path.clone()));
+                }
+            }
+            Trust::Anyone => {}
+        }
+        let unusable = |error: rustls::Error| IdentityError::Unusable { what: "TLS".into(), error: error.to_string() };
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(unusable)?;
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        if matches!(trust, Trust::Anyone) {
+            config.dangerous().set_certificate_verifier(Arc::new(BelieveAnyone(provider())));
+        }
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// Handshakes as a client that asks for `host`.
+    ///
+    /// # Errors
+    /// The host is no server name, or the handshake failed.
+    pub async fn connect(&self, host: &Host, stream: Stream) -> io::Result<Stream> {
+        let name = match host {
+            Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
+            Host::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is no server name")))?,
+        };
+        let tls = TlsConnector::from(self.0.clone()).connect(name, stream).await?;
+        Ok(tokio_rustls::TlsStream::Client(tls).into())
+    }
+}
+
+/// For `--insecure`: takes any certificate, but still checks that the server has its key.
+#[derive(Debug)]
+struct BelieveAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for BelieveAnyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
