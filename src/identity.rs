@@ -9,7 +9,7 @@ use tapline::{
     event::{Event, Events},
     identity::Identity,
     terminate::Terminator,
-    tls::ServerTls,
+    tls::{ServerSettings, ServerTls},
 };
 use tempfile::NamedTempFile;
 
@@ -23,7 +23,7 @@ impl args::Tls {
     /// The server's end of TLS, and the certificate where it was made here.
     pub fn terminator(&self, hello_timeout: Duration) -> anyhow::Result<(Terminator, Option<Made>)> {
         let (identity, made) = identity(&self.identity)?;
-        let tls = ServerTls::new(&identity)?;
+        let tls = ServerTls::new(&identity, &ServerSettings::default())?;
         Ok((Terminator { tls, hello_timeout, handshake_timeout: self.handshake_timeout }, made))
     }
 }

@@ -2,9 +2,11 @@
 
 mod client;
 mod server;
+mod settings;
 
 pub use client::{ClientTls, Trust};
 pub use server::ServerTls;
+pub use settings::{ClientAuth, ServerSettings, Version};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The server's end of TLS.
 
-use super::provider;
+use super::{ClientAuth, ServerSettings, provider};
 use crate::{identity::Identity, stream::Stream};
 use rustls::{ServerConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
 use std::{io, sync::Arc};
@@ -11,17 +11,23 @@ use tokio_rustls::TlsAcceptor;
 pub struct ServerTls(TlsAcceptor);
 
 impl ServerTls {
-    /// TLS 1.2 and 1.3 with one identity; sessions are resumed by tickets.
+    /// A server with one identity; sessions are resumed by tickets.
     ///
     /// # Errors
     /// The library failed to set itself up.
-    pub fn new(identity: &Identity) -> Result<Self, rustls::Error> {
+    pub fn new(identity: &Identity, settings: &ServerSettings) -> Result<Self, rustls::Error> {
         let resolver = Arc::new(SingleCertAndKey::from(identity.0.clone()));
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(settings.min_version.and_later())?;
+        let builder = match &settings.clients {
+            ClientAuth::None => builder.with_no_client_auth(),
+            ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+        };
+        let mut config = builder.with_cert_resolver(resolver);
         config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.alpn_protocols.clone_from(&settings.alpn);
+        if let Some(keys) = &settings.keys {
+            config.key_log = keys.clone();
+        }
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
