@@ -8,10 +8,10 @@ pub use reach::{Chosen, Reach, Unreachable};
 
 use crate::{
     addr::{Endpoint, Host, HostPort, Target},
-    event::{is_local, is_shortage},
+    event::{io_words, is_local, is_shortage},
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
     stream::Stream,
-    tls::ClientTls,
+    tls::{ClientTls, Failure, Peer},
 };
 use std::{
     borrow::Cow,
@@ -75,6 +75,12 @@ pub struct DialError {
 }
 
 impl DialError {
+    /// Why not, in the words that a network person expects.
+    #[must_use]
+    pub fn words(&self) -> String {
+        Failure::of(&self.error, Peer::Target).map_or_else(|| io_words(&self.error), |failure| failure.to_string())
+    }
+
     /// Whether this process or machine is the cause, and not the target.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::{
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
     route::Routed,
+    tls::{Failure, Peer, SentAlert},
 };
 use serde::Serialize;
 use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
@@ -35,6 +36,9 @@ pub enum Event {
     Routed(Box<Routed>),
     /// A TLS handshake with the client is complete.
     Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
+    /// A TLS handshake with a client failed, whose hello was read: the `name` that it asked for, the `versions` that it
+    /// offered, and the alert that told one end of it.
+    HandshakeFailed { id: ConnId, name: Option<String>, versions: Vec<String>, alert: Option<SentAlert>, why: String },
     /// What a client speaks, by its first bytes.
     Recognised {
         id: ConnId,
@@ -226,9 +230,12 @@ impl End {
     }
 
     /// Ended by an error of an open stream. Of TLS, an unexpected end is FIN without close_notify: anyone on the way may have
-    /// cut the stream (RFC 8446 section 6.1).
+    /// cut the stream (RFC 8446 section 6.1); an alert may come at any time, and is told in words.
     #[must_use]
     pub fn stream(by: By, during: Phase, error: &io::Error) -> Self {
+        if let Some(failure) = Peer::of(by).and_then(|peer| Failure::of(error, peer)) {
+            return Self::failed(by, during, failure);
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::failed(by, during, "ended without close_notify"),
             _ => Self::io(by, during, error),

@@ -3,7 +3,7 @@
 use crate::{
     addr::{Endpoint, Target},
     dial::{self, DialError, Dialed, Dialer, Preamble},
-    event::{By, ConnId, End, Event, Phase, io_words},
+    event::{By, ConnId, End, Event, Phase},
     pool::{Lease, Pool},
     proxy_header::{self, Announcement, Ends, Ssl, Tlvs, Version},
     relay::{self, Between, relay},
@@ -76,7 +76,7 @@ impl Forward {
                         lease.failed();
                     }
                     let next = !error.is_shortage() && leases.peek().is_some();
-                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: io_words(&error.error), next });
+                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: error.words(), next });
                     if !next {
                         return Err(dial_end(&lease.label, &error));
                     }
@@ -162,7 +162,7 @@ pub(crate) fn dial_end(label: &str, error: &DialError) -> End {
         error if error.is_local() => By::Local,
         _ => By::Target,
     };
-    End::failed(by, Phase::Dial, format!("{label}: {}", io_words(&error.error)))
+    End::failed(by, Phase::Dial, format!("{label}: {}", error.words()))
 }
 
 #[cfg(test)]

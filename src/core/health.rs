@@ -3,7 +3,7 @@
 use crate::{
     addr::Target,
     dial::{Dialer, Preamble},
-    event::{Event, Events, cause_words, io_words, is_local_cause},
+    event::{Event, Events, cause_words, is_local_cause},
     pool::Backend,
     proxy_header::Version,
     shutdown::Shutdown,
@@ -132,8 +132,8 @@ async fn check(target: &Target, probe: &Probe, dialer: &Dialer, client: Option<&
                 }
                 Ok("takes connections".to_owned())
             }
-            Err(error) if error.is_local() => return Err(Unasked(io_words(&error.error))),
-            Err(error) => Err(io_words(&error.error)),
+            Err(error) if error.is_local() => return Err(Unasked(error.words())),
+            Err(error) => Err(error.words()),
         },
     })
 }

@@ -74,6 +74,8 @@ pub enum Alert {
     DecodeError = 50,
     /// The handshake goes no further, and nothing is wrong with the hello.
     HandshakeFailure = 40,
+    /// No version of TLS that is spoken here.
+    ProtocolVersion = 70,
     /// No route or certificate has this name (RFC 6066 section 3).
     UnrecognizedName = 112,
 }

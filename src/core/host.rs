@@ -18,6 +18,8 @@ pub struct Request {
     pub name: Name,
     /// The same as it was sent. Untrusted.
     pub authority: Option<String>,
+    /// The port that it names beside the host.
+    pub port: Option<u16>,
 }
 
 /// The form of a request.
@@ -71,7 +73,7 @@ impl Head {
 
 impl Request {
     /// A client that speaks HTTP/2 at once.
-    pub(crate) const TWO: Self = Self { version: Version::Two, name: Name::Absent, authority: None };
+    pub(crate) const TWO: Self = Self { version: Version::Two, name: Name::Absent, authority: None, port: None };
 }
 
 fn parse(head: &[u8]) -> Result<Request, BadRequest> {
@@ -107,13 +109,14 @@ fn parse(head: &[u8]) -> Result<Request, BadRequest> {
         // Of what is none of the forms nobody knows what the one who is sent it takes it for.
         _ => return Err(bad("a target that is neither a path nor a URL")),
     };
-    let asked = asked.map(|asked| without_port(asked).ok_or(bad("a Host that is no host"))).transpose()?;
+    let asked = asked.map(|asked| split_port(asked).ok_or(bad("a Host that is no host"))).transpose()?;
     // What Host says is judged also where it is not asked for.
     if let Some(host) = host {
-        without_port(host).ok_or(bad("a Host that is no host"))?;
+        split_port(host).ok_or(bad("a Host that is no host"))?;
     }
-    let asked = asked.filter(|asked| !asked.is_empty());
-    Ok(Request { version: Version::One, name: asked.map_or(Name::Absent, name), authority: asked.map(str::to_owned) })
+    let (asked, port) = asked.filter(|(asked, _)| !asked.is_empty()).unzip();
+    let (name, authority) = (asked.map_or(Name::Absent, name), asked.map(str::to_owned));
+    Ok(Request { version: Version::One, name, authority, port: port.flatten() })
 }
 
 /// Whether a URL may begin with it (RFC 3986 section 3.1).
@@ -121,8 +124,9 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
-/// The host of `host[:port]` (RFC 3986 section 3.2), an IPv6 address with its brackets; `None` where it is none.
-fn without_port(authority: &str) -> Option<&str> {
+/// The host of `host[:port]` (RFC 3986 section 3.2), an IPv6 address with its brackets, and the port where it is one; `None`
+/// where it is no host.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, _) = rest.split_once(']')?;
@@ -134,7 +138,8 @@ fn without_port(authority: &str) -> Option<&str> {
     let digits = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     // unreserved, pct-encoded and sub-delims
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
-    (digits && (host.starts_with('[') || host.bytes().all(legal))).then_some(host)
+    let port = port.strip_prefix(':').and_then(|digits| digits.parse().ok());
+    (digits && (host.starts_with('[') || host.bytes().all(legal))).then_some((host, port))
 }
 
 fn name(host: &str) -> Name {

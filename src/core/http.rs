@@ -8,7 +8,7 @@ mod upstream;
 
 use crate::{
     dial::{DialError, Dialer},
-    event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words, io_words},
+    event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words},
     idle::silence,
     pool::{Lease, Pool},
     proxy_header::Ssl,
@@ -228,7 +228,7 @@ impl Client {
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
                         Ok(sender) => sender,
                         Err(error) => {
-                            let (why, next) = (io_words(&error.error), !error.is_shortage() && leases.peek().is_some());
+                            let (why, next) = (error.words(), !error.is_shortage() && leases.peek().is_some());
                             self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why, next });
                             let unanswered = undialed(&label, &error);
                             if !next {
@@ -305,7 +305,7 @@ impl Client {
 
 fn undialed(label: &str, error: &DialError) -> Unanswered {
     let status = if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };
-    Unanswered { status, why: format!("cannot connect to {label}: {}", io_words(&error.error)) }
+    Unanswered { status, why: format!("cannot connect to {label}: {}", error.words()) }
 }
 
 fn refusal(status: StatusCode, why: &str) -> Response<ResponseBody> {

@@ -9,7 +9,7 @@ use crate::{
     starttls::{Starttls, postgres_error},
     stream::Stream,
 };
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// What a client opens with.
 #[derive(Debug)]
@@ -34,20 +34,30 @@ pub struct Bad {
 }
 
 /// The last words for a client, in its own language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// None: its language is not known.
     Silence,
     /// A fatal alert of TLS.
     Alert(Alert),
     /// An HTTP/1.1 response with this status, and its reason in a few words.
-    Http(u16, &'static str),
-    /// The end of an HTTP/2 connection: this is to be asked over HTTP/1.1 (RFC 9113 section 7).
-    Http2,
+    Http(u16, Cow<'static, str>),
+    /// The end of an HTTP/2 connection.
+    Http2(Http2Error),
     /// A fatal ErrorResponse of PostgreSQL.
     Postgres(&'static str),
     /// What is said to who is late with asking for TLS.
     Late(Starttls),
+}
+
+/// Why an HTTP/2 connection ends, as its code of error (RFC 9113 section 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Http2Error {
+    /// It is to be asked over TLS.
+    InadequateSecurity = 0x0c,
+    /// This is to be asked over HTTP/1.1.
+    Http11Required = 0x0d,
 }
 
 /// Reads until it is certain what the client asks for, for at most `limit` in all, of which `spent` is over; nothing that was
@@ -79,8 +89,8 @@ pub async fn read(stream: &mut Stream, limit: Duration, spent: Duration, http: b
         Err(Unfinished { cause: Cause::Ended, end }) if bytes.is_empty() => Err(end),
         Err(Unfinished { cause, end }) => {
             let answer = match (head, cause) {
-                (Some(_), Cause::Late) => Answer::Http(408, "the request did not come in time"),
-                (Some(_), _) => Answer::Http(400, "the request is not complete"),
+                (Some(_), Cause::Late) => Answer::Http(408, "the request did not come in time".into()),
+                (Some(_), _) => Answer::Http(400, "the request is not complete".into()),
                 _ if is_tls => Answer::Alert(Alert::DecodeError),
                 _ => Answer::Silence,
             };
@@ -95,7 +105,7 @@ impl Opening {
     }
 
     fn bad_request(bad: BadRequest) -> Self {
-        Self::Bad(Bad { end: End::failed(By::Client, Phase::Hello, bad), answer: Answer::Http(bad.status, bad.what) })
+        Self::Bad(Bad { end: End::failed(By::Client, Phase::Hello, bad), answer: Answer::Http(bad.status, bad.what.into()) })
     }
 }
 
@@ -105,16 +115,20 @@ impl Answer {
         match self {
             Self::Silence => peek::close(stream).await,
             Self::Alert(alert) => peek::refuse(stream, alert).await,
-            Self::Http(status, why) => peek::farewell(stream, response(status, why).as_bytes()).await,
-            Self::Http2 => peek::farewell(stream, GO_AWAY).await,
+            Self::Http(status, why) => peek::farewell(stream, response(status, &why).as_bytes()).await,
+            Self::Http2(error) => peek::farewell(stream, &go_away(error)).await,
             Self::Postgres(why) => peek::farewell(stream, &postgres_error(why)).await,
             Self::Late(starttls) => peek::farewell(stream, starttls.late()).await,
         }
     }
 }
 
-/// An empty SETTINGS frame, which a server must say first, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 sections 3.4, 6.8).
-const GO_AWAY: &[u8; 26] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0d";
+/// An empty SETTINGS frame, which a server must say first, then GOAWAY (RFC 9113 sections 3.4, 6.8).
+fn go_away(error: Http2Error) -> [u8; 26] {
+    let mut frames = *b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    frames[25] = error as u8;
+    frames
+}
 
 fn response(status: u16, why: &str) -> String {
     let phrase = match status {

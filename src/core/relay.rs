@@ -14,6 +14,7 @@ use crate::{
     fault::{Faults, Strike},
     stream::Stream,
     tap::Tap,
+    tls::{Failure, Peer},
 };
 pub use treated::Treatment;
 
@@ -32,6 +33,9 @@ use watch::Watch;
 
 /// How long what was read before an error may take to be sent before the other side is reset.
 const DELIVERY: Duration = Duration::from_secs(5);
+
+/// How long a side may take to read the alert that says why it is given up.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// When a relay gives up.
 #[derive(Clone, Copy, Debug)]
@@ -153,13 +157,16 @@ pub async fn relay(
         }
         Verdict::Failed { source, failed } => {
             let to_blame = to_blame(source, &failed);
-            let (gone, survivor) = if to_blame == By::Client { (&*client, &*target) } else { (&*target, &*client) };
+            let (gone, survivor) = if to_blame == By::Client { (client, target) } else { (target, client) };
             let error = in_tcp_words(failed.error, gone);
             // RST discards what the kernel still holds for the survivor.
             Box::pin(survivor.wait_sent(DELIVERY)).await;
             // Both are reset: who has had its end and still sends must not believe that it arrives.
-            client.reset_when_dropped();
-            target.reset_when_dropped();
+            survivor.reset_when_dropped();
+            gone.reset_when_dropped();
+            if Peer::of(to_blame).and_then(|peer| Failure::of(&error, peer)).is_some_and(|failure| failure.was_told()) {
+                Box::pin(gone.end_after_alert(FAREWELL)).await;
+            }
             failure(to_blame, half, &error, ends.client.ended.load(Relaxed))
         }
     }

@@ -2,6 +2,8 @@
 //! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended, except over a
 //! Unix socket, which has no RST.
 
+mod tls;
+
 use crate::{addr::Endpoint, event::Traffic};
 use bytes::{Buf, BytesMut};
 use std::{
@@ -33,6 +35,8 @@ pub struct Stream {
 struct Wire {
     io: Io,
     traffic: Arc<Traffic>,
+    /// An error of TLS that came in one read with plaintext, which goes first.
+    failed: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl Stream {
     }
 
     fn over(io: Io, traffic: Arc<Traffic>) -> Self {
-        Self { head: BytesMut::new(), wire: Wire { io, traffic }, shut: false }
+        Self { head: BytesMut::new(), wire: Wire { io, traffic, failed: None }, shut: false }
     }
 
     /// The counters of this stream's socket.
@@ -266,17 +270,21 @@ impl Stream {
     pub async fn close_gently(mut self, within: Duration) {
         let linger = async {
             self.shutdown().await?;
-            let mut scratch = [0; 4096];
-            // Bounded also in bytes: a peer that never stops sending is cut off.
-            for _ in 0..256 {
-                if self.read(&mut scratch).await? == 0 {
-                    break;
-                }
-            }
-            Ok::<_, io::Error>(())
+            self.read_to_forget().await
         };
         // Whether the peer saw the end is its affair from here on.
         let _ = tokio::time::timeout(within, linger).await;
+    }
+
+    async fn read_to_forget(&mut self) -> io::Result<()> {
+        let mut scratch = [0; 4096];
+        // Bounded also in bytes: a peer that never stops sending is cut off.
+        for _ in 0..256 {
+            if self.read(&mut scratch).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -324,7 +332,7 @@ impl AsyncRead for Wire {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match &mut this.io {
-            Io::Tls(tls) => return Pin::new(tls).poll_read(cx, buffer),
+            Io::Tls(tls) => return tls::poll_read(cx, tls, &mut this.failed, buffer),
             Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, buffer))?,
             #[cfg(unix)]
             Io::Unix(unix) => ready!(Pin::new(unix).poll_read(cx, buffer))?,
@@ -336,7 +344,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let Wire { io, traffic } = &mut self.get_mut().wire;
+        let Wire { io, traffic, .. } = &mut self.get_mut().wire;
         let written = match io {
             Io::Tls(tls) => return Pin::new(tls).poll_write(cx, data),
             Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, data))?,
@@ -348,7 +356,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let Wire { io, traffic } = &mut self.get_mut().wire;
+        let Wire { io, traffic, .. } = &mut self.get_mut().wire;
         let written = match io {
             Io::Tls(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
             Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write_vectored(cx, data))?,

@@ -1,14 +1,16 @@
 //! Taking TLS off a client's connection: its hello, the handshake, and clear words to those that do not speak TLS.
 
 use crate::{
-    event::{By, End, Event, Phase, cause_words},
-    hello::{Alert, Greeting, Protocol},
-    opening::Answer,
+    event::{By, ConnId, End, Event, Events, Phase, brief, io_words},
+    hello::{Alert, Framing, Name, Protocol, names},
+    host::{Request, Version},
+    opening::{self, Answer, Bad, Http2Error, Opening},
     peek,
     server::Conn,
-    tls::ServerTls,
+    stream::Stream,
+    tls::{Failure, Peer, ServerTls},
 };
-use std::time::Duration;
+use std::{fmt, io, time::Duration};
 use tokio::time::timeout;
 
 /// The server's end of TLS, and how long clients may take.
@@ -22,41 +24,138 @@ pub struct Terminator {
     pub handshake_timeout: Duration,
 }
 
+/// TLS 1.2 in a hello.
+const TLS12: u16 = 0x0303;
+
+/// What a client asked for, to be told where the handshake fails.
+struct Asked {
+    name: Name,
+    versions: Vec<u16>,
+}
+
 impl Terminator {
     /// Handshakes with the client; the connection comes back with the plaintext as its stream.
     ///
     /// # Errors
-    /// How the connection ended: no hello, not TLS, no handshake. The client was told, as far as its language is known.
+    /// How the connection ended: no hello, not TLS, no handshake. The client was told, as far as its language is known. Who
+    /// was silent, or did not end the handshake in time, is reset: an alert of the handshake would have to be encrypted with
+    /// keys that are not agreed on.
     pub async fn accept(&self, mut conn: Conn) -> Result<Conn, End> {
-        match peek::greeting(&mut conn.stream, self.hello_timeout, &conn.progress).await.map_err(|unfinished| unfinished.end)?.sound() {
-            Greeting::Tls(hello) => conn.authority = hello.authority,
-            Greeting::NotTls(protocol) => return Err(not_tls(conn, protocol).await),
-            Greeting::Malformed(malformed) => {
-                peek::refuse(conn.stream, Alert::DecodeError).await;
-                return Err(End::failed(By::Client, Phase::Hello, malformed));
+        let asked = match opening::read(&mut conn.stream, self.hello_timeout, Duration::ZERO, true, &conn.progress).await? {
+            Opening::Tls(hello) if hello.came != Framing::Ssl2 => {
+                conn.authority = hello.authority;
+                Asked { name: hello.name, versions: hello.versions }
             }
-        }
+            other => return Err(turn_away(conn.stream, other).await),
+        };
         conn.progress.enter(Phase::Handshake);
-        match timeout(self.handshake_timeout, self.tls.accept(conn.stream)).await {
-            Ok(Ok(stream)) => conn.stream = stream,
+        if asked.is_too_old() {
+            peek::refuse(conn.stream, Alert::ProtocolVersion).await;
+            return Err(asked.fail(conn.id, &conn.events, By::Client, Failure::no_version()));
+        }
+        let (by, failure) = match timeout(self.handshake_timeout, self.tls.accept(conn.stream)).await {
+            Ok(Ok(stream)) => {
+                conn.stream = stream;
+                if let Some(session) = conn.stream.tls_session() {
+                    let (name, version, cipher, resumed) = (session.name, session.version, session.cipher, session.resumed);
+                    conn.events.emit(Event::Handshake { id: conn.id, name, version, cipher, resumed });
+                }
+                return Ok(conn);
+            }
             Ok(Err((error, stream))) => {
                 // The alert is written; it must not be overtaken by a reset.
                 peek::close(stream).await;
-                return Err(End::failed(By::Client, Phase::Handshake, cause_words(&error)));
+                let end = End::io(By::Client, Phase::Handshake, &error);
+                (end.by, failure(&error))
             }
-            Err(_) => return Err(End::timeout(Phase::Handshake, self.handshake_timeout)),
-        }
-        if let Some(session) = conn.stream.tls_session() {
-            let (name, version, cipher, resumed) = (session.name, session.version, session.cipher, session.resumed);
-            conn.events.emit(Event::Handshake { id: conn.id, name, version, cipher, resumed });
-        }
-        Ok(conn)
+            Err(_) => (By::Timeout, Failure { what: format!("not complete in {:?}", self.handshake_timeout), alert: None }),
+        };
+        Err(asked.fail(conn.id, &conn.events, by, failure))
     }
 }
 
-/// Tells a browser that came without TLS what to do; anyone else is closed on.
-async fn not_tls(conn: Conn, protocol: Protocol) -> End {
-    let answer = if protocol == Protocol::Http { Answer::Http(400, "this port speaks TLS: try https://...") } else { Answer::Silence };
-    answer.say(conn.stream).await;
-    End::failed(By::Client, Phase::Hello, format!("not TLS but {protocol}"))
+impl Asked {
+    /// Whether it offers nothing but versions that nobody may accept (RFC 8996). rustls looks at what they lack first, and says
+    /// that.
+    fn is_too_old(&self) -> bool {
+        self.versions.iter().all(|version| *version < TLS12)
+    }
+
+    /// Tells that the handshake failed, with what only the hello tells.
+    fn fail(&self, id: ConnId, events: &Events, by: By, mut failure: Failure) -> End {
+        if failure.alert.as_ref().is_some_and(|alert| alert.is_sent(Alert::ProtocolVersion)) && self.versions.contains(&TLS12) {
+            failure.what += ", and TLS 1.2 is not spoken here (--min-tls)";
+        }
+        let end = End::failed(by, Phase::Handshake, format_args!("{failure}; {self}"));
+        let Failure { what: why, alert } = failure;
+        events.emit(Event::HandshakeFailed { id, name: self.name.text(), versions: self.versions(), alert, why });
+        end
+    }
+
+    /// The versions that were offered, in the client's order.
+    fn versions(&self) -> Vec<String> {
+        self.versions.iter().copied().map(names::version_text).collect()
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.text() {
+            Some(name) => write!(f, "name {}", brief(&name))?,
+            None => f.write_str("no name")?,
+        }
+        write!(f, ", offered {}", brief(&self.versions().join(", ")))
+    }
+}
+
+/// Why a handshake failed.
+fn failure(error: &io::Error) -> Failure {
+    Failure::of(error, Peer::Client).unwrap_or_else(|| {
+        let what = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "left",
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "reset",
+            _ => return Failure { what: io_words(error), alert: None },
+        };
+        Failure { what: format!("{what}: it may not trust the certificate, which not every client says by an alert"), alert: None }
+    })
+}
+
+/// Tells who sent no hello that can be answered what to do, in its own language where that is known.
+async fn turn_away(stream: Stream, opening: Opening) -> End {
+    let failed = |why: &dyn fmt::Display| End::failed(By::Client, Phase::Hello, why);
+    let not_tls = |protocol: Protocol| failed(&format_args!("not TLS but {protocol}"));
+    let (answer, end) = match opening {
+        // RFC 6176 section 3 allows a server to take it; none that speaks only TLS 1.2 and later does.
+        Opening::Tls(_) => (Answer::Alert(Alert::ProtocolVersion), failed(&"a hello in the format of SSL 2.0")),
+        Opening::Http(Request { version: Version::Two, .. }) => (Answer::Http2(Http2Error::InadequateSecurity), not_tls(Protocol::Http2)),
+        Opening::Http(request) => (Answer::Http(400, try_https(&request).into()), not_tls(Protocol::Http)),
+        Opening::Bad(Bad { answer: Answer::Http(..), .. }) => (Answer::Http(400, TRY_HTTPS.into()), not_tls(Protocol::Http)),
+        // Who has said nothing that means anything is not waited for any longer.
+        Opening::Bad(Bad { answer: Answer::Silence, end: end @ End { by: By::Timeout, .. } }) => return end,
+        Opening::Bad(bad) => (bad.answer, bad.end),
+        Opening::NotTls(protocol @ (Protocol::ProxyV1 | Protocol::ProxyV2)) => {
+            (Answer::Silence, failed(&format_args!("not TLS but {protocol} (--accept-proxy takes it)")))
+        }
+        Opening::NotTls(protocol @ Protocol::Postgres) => {
+            (Answer::Postgres("this port speaks TLS from the first byte (sslnegotiation=direct)"), not_tls(protocol))
+        }
+        Opening::NotTls(protocol) => (Answer::Silence, not_tls(protocol)),
+    };
+    answer.say(stream).await;
+    end
+}
+
+const TRY_HTTPS: &str = "this port speaks TLS: try https://...";
+
+/// The same with the host that was asked for: it has only what a URL may hold.
+fn try_https(request: &Request) -> String {
+    /// The longest DNS name (RFC 1035 section 2.3.4).
+    const MOST: usize = 255;
+    match &request.authority {
+        Some(host) if host.len() <= MOST => {
+            let port = request.port.map_or(String::new(), |port| format!(":{port}"));
+            format!("this port speaks TLS: try https://{host}{port}/")
+        }
+        _ => TRY_HTTPS.into(),
+    }
 }

@@ -1,10 +1,12 @@
 //! The two ends of TLS.
 
 mod client;
+mod failure;
 mod server;
 mod settings;
 
 pub use client::{ClientTls, Trust};
+pub use failure::{Failure, Peer, Sender, SentAlert};
 pub use server::ServerTls;
 pub use settings::{ClientAuth, ServerSettings, Version};
 

@@ -34,10 +34,11 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
             | Event::Announced(_)
             | Event::Routed(_)
             | Event::Handshake { .. }
+            // The end of the connection says the same.
+            | Event::HandshakeFailed { .. }
             | Event::Dialed { .. }
             | Event::Builtin { .. }
             | Event::Target { .. }
-            // The end of the connection says the same.
             | Event::Fault { fault: Kind::Cut | Kind::Reset, .. }
             | Event::DialFailed { next: false, .. }
             | Event::Drained { aborted: 0 }
@@ -101,6 +102,16 @@ fn line(event: &Event) -> Line {
         Event::Handshake { id, name, version, cipher, resumed } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
             format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
+        }
+        Event::HandshakeFailed { id, name, versions, alert, why } => {
+            let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
+            let alert = alert.as_ref().map_or(String::new(), |alert| format!(" ({alert})"));
+            return Line::painted(
+                format!("{id} TLS handshake "),
+                BAD,
+                "failed",
+                format!(": {why}{alert}; {name}, offered {}", versions.join(", ")),
+            );
         }
         Event::Recognised { id, what } => format!("{id} {}", recognised(what)),
         Event::Saved { id, path } => format!("{id} goes to {path}"),

@@ -1,6 +1,7 @@
 //! `tapline tls-terminate`: TLS in front, plaintext behind, and each end kept apart.
 
 mod closing;
+mod failing;
 mod identity;
 
 use crate::{
@@ -115,74 +116,6 @@ fn a_hello_in_small_records_and_segments_is_taken() {
     client.write_all(b"x").unwrap();
     assert_eq!(read_n(&mut client, 1), b"x");
     assert_eq!(tapline.event("handshake")["name"], "localhost");
-}
-
-#[test]
-fn plain_http_gets_an_answer_that_says_what_is_wrong() {
-    let (mut tapline, _) = start("builtin:http", &[]);
-    let mut client = tapline.connect();
-    client.write_all(&[b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n".to_vec(), pattern(100_000)].concat()).unwrap();
-    let answer = String::from_utf8(read_all(&mut client)).unwrap();
-    drop(client);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
-    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head} does not fit {} bytes", body.len());
-    assert!(body.contains("TLS") && body.contains("https://"), "{body}");
-    assert_eq!(end_of(&tapline.closed()), ("client", "hello", "not TLS but HTTP", true));
-}
-
-#[test]
-fn ssh_is_named_and_closed_and_a_malformed_hello_gets_an_alert() {
-    let (mut tapline, _) = start("builtin:http", &[]);
-    for (bytes, got, why) in
-        [(&b"SSH-2.0-OpenSSH_9.2\r\n"[..], &b""[..], "not TLS but SSH"), (&[22, 3, 1, 0, 0], &tls::alert(50), "an empty record at byte 3")]
-    {
-        let mut client = tapline.connect();
-        client.write_all(bytes).unwrap();
-        assert_eq!(read_all(&mut client), got);
-        assert_eq!(end_of(&tapline.closed()), ("client", "hello", why, true));
-    }
-}
-
-#[test]
-fn a_client_that_stops_in_the_hello_or_in_the_handshake_is_given_up() {
-    let flags = ["--hello-timeout", "200ms", "--handshake-timeout", "300ms"];
-    let (mut tapline, _) = start("builtin:echo", &flags);
-    assert_eq!(fate(tapline.addr()), (vec![], Err(ErrorKind::ConnectionReset)));
-    assert_eq!(end_of(&tapline.closed()), ("timeout", "hello", "nothing for 200ms", true));
-    // A hello, and then nothing more.
-    let mut client = tapline.connect();
-    client.write_all(&tls::hello("localhost", &[])).unwrap();
-    let (bytes, end) = read_to_any_end(&mut client);
-    assert_eq!((bytes[0], end), (22, Err(ErrorKind::ConnectionReset)));
-    assert_eq!(end_of(&tapline.closed()), ("timeout", "handshake", "nothing for 300ms", true));
-}
-
-#[test]
-fn a_client_that_rejects_the_certificate_is_named_with_its_alert() {
-    let (mut tapline, _) = start("builtin:echo", &[]);
-    let other = tls::issue(&["localhost"]);
-    let mut client = tls::client(tapline.connect(), tls::trusting(&other.ca, &[]), "localhost");
-    let error = client.write_all(b"x").unwrap_err().to_string();
-    assert!(error.contains("UnknownIssuer"), "{error}");
-    drop(client);
-    let closed = tapline.closed();
-    let (by, during, why, failed) = end_of(&closed);
-    assert_eq!((by, during, failed), ("client", "handshake", true));
-    assert!(why.contains("UnknownCA"), "{why}");
-}
-
-#[test]
-fn a_client_with_nothing_in_common_reads_the_alert() {
-    let (mut tapline, _) = start("builtin:echo", &[]);
-    let mut client = tapline.connect();
-    // One cipher suite, no key share.
-    client.write_all(&tls::hello_with_name(b"localhost")).unwrap();
-    let got = read_all(&mut client);
-    assert_eq!((got.len(), got[0], got[5]), (7, 21, 2), "{got:?}");
-    drop(client);
-    let closed = tapline.closed();
-    assert_eq!((end_of(&closed).0, end_of(&closed).1, end_of(&closed).3), ("client", "handshake", true));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tapline::{
     forward::Forward,
     hello::{Alert, Name},
     host::Version as HttpVersion,
-    opening::{self, Answer, Opening},
+    opening::{self, Answer, Http2Error, Opening},
     pool::{Policy, Pool},
     proxy_header::Version,
     relay::Settings,
@@ -161,13 +161,13 @@ impl Router {
 
     fn refusal(&self, opening: &Opening, choice: &Choice) -> Decision {
         let answer = match opening {
-            Opening::Bad(bad) => return Decision::Refuse(bad.answer, bad.end.clone()),
+            Opening::Bad(bad) => return Decision::Refuse(bad.answer.clone(), bad.end.clone()),
             Opening::Tls(_) => Answer::Alert(Alert::UnrecognizedName),
-            Opening::Http(request) if request.version == HttpVersion::Two => Answer::Http2,
+            Opening::Http(request) if request.version == HttpVersion::Two => Answer::Http2(Http2Error::Http11Required),
             Opening::Http(_) if choice.outcome == Outcome::NoName => {
-                Answer::Http(421, "the request names no host, and there is none for it")
+                Answer::Http(421, "the request names no host, and there is none for it".into())
             }
-            Opening::Http(_) => Answer::Http(421, "there is no such host here"),
+            Opening::Http(_) => Answer::Http(421, "there is no such host here".into()),
             Opening::NotTls(_) if self.starttls == Some(Starttls::Postgres) => Answer::Postgres("TLS is required, for the server's name"),
             Opening::NotTls(_) => Answer::Silence,
         };

@@ -4,7 +4,7 @@ use super::{DatagramHandler, Session, session::is_too_long};
 use crate::{
     addr::{Endpoint, HostPort, Target},
     dial::{resolve, within},
-    event::{By, End, Event, Phase, io_words},
+    event::{By, End, Event, Phase},
     fault::Direction,
     forward::dial_end,
     tap::{Tap, Tapped},
@@ -56,7 +56,7 @@ impl DatagramHandler for DatagramRelay {
         let (socket, addr) = match within(self.connect_timeout, &Target::Tcp(self.target.clone()), connect(&self.target)).await {
             Ok(connected) => connected,
             Err(error) => {
-                let why = io_words(&error.error);
+                let why = error.words();
                 session.events.emit(Event::DialFailed { id: session.id, target: target.clone(), why, next: false });
                 return dial_end(&target, &error);
             }

@@ -20,6 +20,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("announced", &["id", "version", "command", "transport", "source", "destination", "authority", "alpn", "unique_id", "netns", "tls"]),
     ("routed", &["id", "outcome", "scheme", "name", "alpn", "size", "records", "rule", "how", "also", "target"]),
     ("handshake", &["id", "name", "version", "cipher", "resumed"]),
+    ("handshake_failed", &["id", "name", "versions", "alert", "why"]),
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),
     ("dialed", &["id", "target", "addr", "elapsed_ms"]),
@@ -206,6 +207,10 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     let mut terminator = Tapline::start(&["tls-terminate", "0", "builtin:echo"]);
     let certificate = terminator.event("certificate");
     over_tls(terminator.addr(), certificate["ca"].as_str().unwrap());
+    terminator.closed();
+    read_to_any_end(&mut hello(terminator.addr(), HELLO)).1.ok();
+    let failed = terminator.event("handshake_failed");
+    assert_eq!(failed["alert"], serde_json::json!({ "code": 40, "name": "handshake_failure", "sent_by": "tapline" }));
     terminator.closed();
     add(&mut kinds, &mut terminator);
 

@@ -86,7 +86,7 @@ fn altered_bytes_are_an_error_and_never_reach_the_target() {
     let closed = tapline.closed();
     let (by, during, why, failed) = end_of(&closed);
     assert_eq!((by, during, failed), ("client", "relay", true));
-    assert!(why.contains("decrypt"), "{why}");
+    assert!(why.contains("bad_record_mac"), "{why}");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     dial::{Dialer, Preamble},
-    event::io_words,
     stream::Stream,
 };
 use redis::{
@@ -115,8 +114,7 @@ impl Connection {
     }
 
     async fn speaking(server: &Server, dialer: &Dialer, protocol: ProtocolVersion) -> Result<Result<Self, RedisError>, Refusal> {
-        let stream =
-            dialer.dial(&server.target, Preamble::None, &[]).await.map_err(|error| Refusal::silent(io_words(&error.error)))?.stream;
+        let stream = dialer.dial(&server.target, Preamble::None, &[]).await.map_err(|error| Refusal::silent(error.words()))?.stream;
         let left = Arc::new(AtomicUsize::new(LARGEST));
         let stream = Bounded { stream, left: left.clone() };
         let changes = Arc::new(Changes::default());
