@@ -48,6 +48,16 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l greet -d 'Sen
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l key -d 'Its private key (PEM)' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l min-tls -d 'The oldest version that is spoken: 1.2 or 1.3' -r -f -a "1.2\t''
+1.3\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l alpn -d 'Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l client-ca -d 'Ask clients for a certificate that leads to one of the authorities in this file (PEM)' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l client-cert -d 'Whether a client without a certificate is refused: required or optional' -r -f -a "required\t''
+optional\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l allow-client -d 'Take only clients whose certificate has this subject alternative name: a DNS name, *.NAME (exactly one label more), an IP address, a mailbox or a URI (spiffe://...); may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l client-crl -d 'Certificates of clients that were revoked (PEM, a CRL); may be given again' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
+smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)' -r
@@ -225,8 +235,24 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s h -l help 
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'Its private key (PEM)' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l min-tls -d 'The oldest version that is spoken: 1.2 or 1.3' -r -f -a "1.2\t''
+1.3\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l alpn -d 'Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l client-ca -d 'Ask clients for a certificate that leads to one of the authorities in this file (PEM)' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l client-cert -d 'Whether a client without a certificate is refused: required or optional' -r -f -a "required\t''
+optional\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l allow-client -d 'Take only clients whose certificate has this subject alternative name: a DNS name, *.NAME (exactly one label more), an IP address, a mailbox or a URI (spiffe://...); may be given again' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l client-crl -d 'Certificates of clients that were revoked (PEM, a CRL); may be given again' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
+smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
+least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-timeout -d 'For one check' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l rise -d 'Good checks in a row that bring a backend up' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -252,6 +278,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l proxy-
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -d 'JSON Lines on both streams, with stable keys'

@@ -8,7 +8,7 @@ mod tls;
 pub use faults::Faults;
 pub use given::Given;
 pub use routes::Routes;
-pub use tls::{Identity, Tls};
+pub use tls::{Identity, StarttlsName, Tls};
 
 use crate::{
     serve::Session,
@@ -172,7 +172,7 @@ pub struct Announce {
     /// Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target
     ///
     /// A client that was announced itself is passed on. v2 carries an id for the connection, a CRC32C and, where they are
-    /// known, the server name as it was sent, ALPN, and how TLS was spoken. A client without an IP
+    /// known, the server name as it was sent, ALPN, how TLS was spoken and the client's certificate. A client without an IP
     /// address, of a Unix socket, is UNKNOWN in v1 and LOCAL in v2. Health checks name no client: LOCAL in v2, the check's
     /// own addresses in v1.
     #[arg(long, value_name = "v1|v2", hide_possible_values = true)]

@@ -9,7 +9,7 @@ use tapline::{
     event::{Event, Events},
     identity::Identity,
     terminate::Terminator,
-    tls::{ServerSettings, ServerTls},
+    tls::ServerTls,
 };
 use tempfile::NamedTempFile;
 
@@ -23,8 +23,9 @@ impl args::Tls {
     /// The server's end of TLS, and the certificate where it was made here.
     pub fn terminator(&self, hello_timeout: Duration) -> anyhow::Result<(Terminator, Option<Made>)> {
         let (identity, made) = identity(&self.identity)?;
-        let tls = ServerTls::new(&identity, &ServerSettings::default())?;
-        Ok((Terminator { tls, hello_timeout, handshake_timeout: self.handshake_timeout }, made))
+        let tls = ServerTls::new(&identity, &self.settings()?)?;
+        let starttls = self.starttls.map(Into::into);
+        Ok((Terminator { tls, starttls, hello_timeout, handshake_timeout: self.handshake_timeout }, made))
     }
 }
 

@@ -1,8 +1,13 @@
 //! The flags of a server of TLS.
 
 use super::duration;
-use clap::{ArgAction, Args};
-use std::{path::PathBuf, time::Duration};
+use clap::{ArgAction, Args, ValueEnum};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tapline::{
+    identity::IdentityError,
+    starttls::Starttls,
+    tls::{AllowedClient, ClientAuth, ClientRules, ServerSettings, Version},
+};
 
 /// The server's end of TLS.
 #[derive(Args, Clone, Debug)]
@@ -10,9 +15,119 @@ use std::{path::PathBuf, time::Duration};
 pub struct Tls {
     #[command(flatten)]
     pub identity: Identity,
+    /// The oldest version that is spoken: 1.2 or 1.3
+    #[arg(long, value_name = "VERSION", default_value = "1.2", hide_possible_values = true)]
+    pub min_tls: MinTls,
+    /// Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]
+    ///
+    /// Give what the target speaks: the bytes reach it as they are. A client that offers only others is refused (alert 120,
+    /// no_application_protocol); one that offers none is not. A tls: target is offered what the client got, and nothing else.
+    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = protocol)]
+    pub alpn: Vec<Protocol>,
+    /// Ask clients for a certificate that leads to one of the authorities in this file (PEM)
+    ///
+    /// A client whose session is resumed is checked anew.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is refused: required or optional
+    #[arg(long, value_name = "WHEN", default_value = "required", hide_possible_values = true, requires = "client_ca")]
+    pub client_cert: ClientCert,
+    /// Take only clients whose certificate has this subject alternative name: a DNS name, *.NAME (exactly one label more), an IP
+    /// address, a mailbox or a URI (spiffe://...); may be given again
+    ///
+    /// Others are refused (alert 49, access_denied), and so is a client without a certificate. The common name does not count.
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, requires = "client_ca")]
+    pub allow_client: Vec<AllowedClient>,
+    /// Certificates of clients that were revoked (PEM, a CRL); may be given again
+    ///
+    /// An authority that has none has revoked nothing. One whose next update is overdue counts.
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, requires = "client_ca")]
+    pub client_crl: Vec<PathBuf>,
+    /// Speak postgres or smtp with clients until TLS begins, within --hello-timeout
+    ///
+    /// postgres: SSLRequest is answered, TLS from the first byte (sslnegotiation=direct) is taken, and a client that asks for no
+    /// TLS is told that it is required. smtp: clients get nothing but STARTTLS. What they say within TLS goes to the target,
+    /// whose own greeting they do not see; one that greets with anything but 220 has not taken the connection.
+    #[arg(long, value_name = "PROTOCOL", hide_possible_values = true)]
+    pub starttls: Option<StarttlsName>,
     /// For the TLS handshake, after the hello
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub handshake_timeout: Duration,
+}
+
+impl Tls {
+    /// What is asked of the server besides who it is.
+    pub fn settings(&self) -> Result<ServerSettings, IdentityError> {
+        let starttls = self.starttls.map(Starttls::from);
+        let given: Vec<_> = self.alpn.iter().map(|Protocol(name)| name.clone()).collect();
+        // PostgreSQL 17 and its clients take TLS from the first byte only with their protocol in it.
+        let own = starttls.and_then(Starttls::alpn).map(<[u8]>::to_vec);
+        Ok(ServerSettings {
+            min_version: self.min_tls.into(),
+            alpn: if given.is_empty() { own.into_iter().collect() } else { given },
+            clients: self
+                .clients()
+                .map_or(Ok(ClientAuth::None), |rules| rules.load().map(|clients| ClientAuth::Asked(Arc::new(clients))))?,
+            keys: None,
+        })
+    }
+
+    /// What clients are asked for, where they are.
+    pub fn clients(&self) -> Option<ClientRules> {
+        let required = matches!(self.client_cert, ClientCert::Required);
+        let rules = |ca| ClientRules { ca, crls: self.client_crl.clone(), required, allowed: self.allow_client.clone() };
+        self.client_ca.clone().map(rules)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum MinTls {
+    #[value(name = "1.2")]
+    Tls12,
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl From<MinTls> for Version {
+    fn from(min: MinTls) -> Self {
+        match min {
+            MinTls::Tls12 => Self::Tls12,
+            MinTls::Tls13 => Self::Tls13,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ClientCert {
+    Required,
+    Optional,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StarttlsName {
+    Postgres,
+    Smtp,
+}
+
+impl From<StarttlsName> for Starttls {
+    fn from(name: StarttlsName) -> Self {
+        match name {
+            StarttlsName::Postgres => Self::Postgres,
+            StarttlsName::Smtp => Self::Smtp,
+        }
+    }
+}
+
+/// The identifier of a protocol.
+#[derive(Clone, Debug)]
+pub struct Protocol(Vec<u8>);
+
+/// An identifier has 1 to 255 bytes (RFC 7301 section 3.1).
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text.len() {
+        1..=255 => Ok(Protocol(text.as_bytes().to_vec())),
+        length => Err(format!("a protocol has 1 to 255 bytes, not {length}")),
+    }
 }
 
 /// Who the server is.

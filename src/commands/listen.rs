@@ -80,7 +80,20 @@ struct Answering {
 }
 
 /// Flags that say nothing without `--tls`.
-const OF_TLS: [&str; 5] = ["cert", "key", "name", "handshake_timeout", "hello_timeout"];
+const OF_TLS: [&str; 12] = [
+    "cert",
+    "key",
+    "name",
+    "min_tls",
+    "alpn",
+    "client_ca",
+    "client_cert",
+    "allow_client",
+    "client_crl",
+    "starttls",
+    "handshake_timeout",
+    "hello_timeout",
+];
 
 /// What is left of the 65,535 bytes of an IPv4 packet after its header and that of UDP.
 const LONGEST_DATAGRAM: usize = 65_507;

@@ -7,7 +7,6 @@ use crate::{
     args::{self, UsageError},
     serve::Session,
 };
-use clap::ValueEnum;
 use offline::Question;
 use router::{Otherwise, Router, Through, Way};
 use std::{io, process::ExitCode, sync::Arc};
@@ -83,26 +82,11 @@ struct Routing {
     /// All of it comes within --hello-timeout. A client of PostgreSQL that begins with TLS is sent on as it is; one that
     /// asks for no TLS speaks no TLS. SMTP clients get nothing but STARTTLS.
     #[arg(long, value_name = "PROTOCOL", hide_possible_values = true)]
-    starttls: Option<StarttlsName>,
+    starttls: Option<args::StarttlsName>,
     /// Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1
     /// if one of them has no route
     #[arg(long, value_name = "NAME", num_args = 1..)]
     test: Vec<Question>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum StarttlsName {
-    Postgres,
-    Smtp,
-}
-
-impl From<StarttlsName> for Starttls {
-    fn from(name: StarttlsName) -> Self {
-        match name {
-            StarttlsName::Postgres => Self::Postgres,
-            StarttlsName::Smtp => Self::Smtp,
-        }
-    }
 }
 
 const AFTER: &str = "\

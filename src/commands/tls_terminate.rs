@@ -6,26 +6,33 @@ use tapline::{
     addr::{Endpoint, ListenAddr, TargetSpec},
     event::End,
     forward::Forward,
-    pool::{Policy, Pool},
+    health::Probe,
+    pool::Pool,
     server::{Conn, Handler},
+    starttls::{Ask, Starttls},
     terminate::Terminator,
 };
 
 /// Decrypt TLS and forward plaintext
 ///
 /// Without --cert and --key a certificate is made in memory, and the line for curl is printed. The ends are kept apart:
-/// close_notify becomes FIN and FIN becomes close_notify, but a stream that was cut is reset on the other side.
+/// close_notify becomes FIN and FIN becomes close_notify, but a stream that was cut is reset on the other side. A target that
+/// does not take a connection is passed over at once and the next one is tried; where there are several, they are checked by
+/// connecting to them. To a tls: target it is encrypted anew.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline tls-terminate 8443 127.0.0.1:8080", after_help = AFTER)]
 pub struct TlsTerminate {
     /// Where to listen
     listen: ListenAddr,
-    /// Where to send
-    target: TargetSpec,
+    /// Where to send: one target, or several, each with an optional weight: h2:80,weight=3
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<TargetSpec>,
     #[command(flatten)]
     tls: args::Tls,
     #[command(flatten)]
     hello: args::Hello,
+    #[command(flatten)]
+    balance: args::Balance,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -39,21 +46,35 @@ pub struct TlsTerminate {
 const AFTER: &str = "\
 Examples:
   tapline tls-terminate :443 127.0.0.1:8080 --cert chain.pem --key key.pem
-  tapline tls-terminate 8443 builtin:http --name www.a.test";
+  tapline tls-terminate 8443 builtin:http --name www.a.test
+  tapline tls-terminate :443 web1:80 web2:80 --alpn http/1.1 --send-proxy v2
+  tapline tls-terminate 8443 127.0.0.1:8080 --client-ca ca.pem --allow-client '*.staff.a.test'
+  tapline tls-terminate :5432 127.0.0.1:5433 --starttls postgres";
 
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let starttls = self.tls.starttls.map(Starttls::from);
         let (terminator, made) = session.reading(move || self.tls.terminator(self.hello.hello_timeout)).await?;
-        let pool = Pool::new(&[self.target], Policy::default()).await?;
-        let dialer = session.reading(move || self.connect.dialer()).await?;
+        let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
+        let mut dialer = session.reading(move || self.connect.dialer()).await?;
+        // Also for clients that agree on none: a target whose TLS begins with the first byte may insist on its protocol.
+        if let Some(protocol) = starttls.and_then(Starttls::alpn) {
+            dialer.tls = dialer.tls.offering(protocol);
+        }
+        let announce = self.announce.version();
+        // One target is all there is: what its checks said would change nothing.
+        let checks = self.balance.checks(Probe::Connect(announce)).filter(|_| self.targets.len() > 1);
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let forward = Forward { pool: pool.clone(), dialer, announce: self.announce.version(), relay };
+        let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
         let started = |addr: &Endpoint| {
             pool.announce(&events);
             relay.announce(&events);
             if let Some(made) = &made {
                 made.announce(addr, &events);
+            }
+            if let Some(checks) = checks {
+                session.check(&pool, &checks, &dialer);
             }
         };
         // `made` owns the CA's file: it is there as long as the command runs.
@@ -71,7 +92,7 @@ struct Terminated {
 impl Handler for Terminated {
     async fn handle(&self, conn: Conn) -> End {
         match self.terminator.accept(conn).await {
-            Ok(mut conn) => self.forward.run(&mut conn).await,
+            Ok(mut conn) => self.forward.run_after(&mut conn, self.terminator.starttls.map(Ask::Greeting)).await,
             Err(end) => end,
         }
     }

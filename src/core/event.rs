@@ -35,7 +35,16 @@ pub enum Event {
     /// The start of a connection was read and a rule was chosen for it, or none.
     Routed(Box<Routed>),
     /// A TLS handshake with the client is complete.
-    Handshake { id: ConnId, name: Option<String>, version: String, cipher: String, resumed: bool },
+    Handshake {
+        id: ConnId,
+        name: Option<String>,
+        version: String,
+        cipher: String,
+        group: Option<String>,
+        alpn: Option<String>,
+        resumed: bool,
+        client: Option<Box<Client>>,
+    },
     /// A TLS handshake with a client failed, whose hello was read: the `name` that it asked for, the `versions` that it
     /// offered, and the alert that told one end of it.
     HandshakeFailed { id: ConnId, name: Option<String>, versions: Vec<String>, alert: Option<SentAlert>, why: String },
@@ -121,6 +130,17 @@ pub enum Event {
     Dropped { events: u64 },
     /// Something worth knowing that stops nothing.
     Note { text: String },
+}
+
+/// Who a client is by its certificate. Untrusted text, though an authority has vouched for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// The common name.
+    pub common_name: Option<String>,
+    /// The subject alternative names.
+    pub names: Vec<String>,
+    /// Which of the names that are allowed it has, where only certain ones are.
+    pub allowed: Option<String>,
 }
 
 pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ use crate::{
     proxy_header::{self, Announcement, Ends, Ssl, Tlvs, Version},
     relay::{self, Between, relay},
     server::Conn,
-    starttls::Starttls,
+    starttls::Ask,
     stream::{Stream, TlsSession},
 };
 use std::{
@@ -36,8 +36,8 @@ impl Forward {
         self.run_after(conn, None).await
     }
 
-    /// The same for a client that was answered in this protocol before its ClientHello: so is the target asked.
-    pub async fn run_after(&self, conn: &mut Conn, starttls: Option<Starttls>) -> End {
+    /// The same for a client that was answered in a protocol before its ClientHello: the target is asked first.
+    pub async fn run_after(&self, conn: &mut Conn, ask: Option<Ask>) -> End {
         self.dialer.options.keep_alive(&conn.stream);
         // Nothing is waited for: what is there already goes out with the dial. What is disturbed or watched does not.
         if self.relay.is_plain()
@@ -46,7 +46,7 @@ impl Forward {
             return End::io(By::Client, Phase::Accept, &error);
         }
         // Boxed, so that its room is given back before the relay begins, which may be long.
-        let (_lease, mut target, treatment) = match Box::pin(self.dial(conn, starttls)).await {
+        let (_lease, mut target, treatment) = match Box::pin(self.dial(conn, ask)).await {
             Ok((lease, target, addr)) => {
                 let between = Between { id: conn.id, peer: &conn.peer, client: conn.client(), target: &addr };
                 (lease, target, self.relay.treatment(between, &conn.events))
@@ -57,14 +57,17 @@ impl Forward {
         relay(&mut conn.stream, &mut target, &self.relay.timeouts, treatment, &conn.progress).await
     }
 
-    async fn dial(&self, conn: &mut Conn, starttls: Option<Starttls>) -> Result<(Lease, Stream, Endpoint), End> {
+    async fn dial(&self, conn: &mut Conn, ask: Option<Ask>) -> Result<(Lease, Stream, Endpoint), End> {
         conn.progress.enter(Phase::Dial);
-        let header = self.announce.map(|version| header(version, conn)).transpose()?;
+        let session = conn.stream.tls_session();
+        let header = self.announce.map(|version| header(version, conn, session.as_ref())).transpose()?;
         let preamble = header.as_deref().map_or(Preamble::None, Preamble::Client);
+        // Whoever has agreed on a protocol speaks it to the end: a target of TLS must agree, too.
+        let alpn = session.and_then(|session| session.alpn);
         let mut leases = self.pool.pick().peekable();
         while let Some(lease) = leases.next() {
-            let first = if self.relay.is_plain() && starttls.is_none() { conn.stream.head() } else { &[] };
-            match self.reach(&lease.target, preamble, first, starttls).await {
+            let first = if self.relay.is_plain() && ask.is_none() { conn.stream.head() } else { &[] };
+            match self.reach(&lease.target, preamble, first, ask, alpn.as_deref()).await {
                 Ok(Dialed { stream, addr, elapsed, sent }) => {
                     conn.progress.set_target(lease.label.clone());
                     conn.stream.skip_head(sent);
@@ -86,18 +89,31 @@ impl Forward {
         Err(End::failed(By::Rule, Phase::Dial, "no target"))
     }
 
-    /// Connects, and asks for TLS where that begins within another protocol. Whoever cannot has not taken the connection.
-    async fn reach(&self, target: &Target, preamble: Preamble<'_>, first: &[u8], starttls: Option<Starttls>) -> Result<Dialed, DialError> {
-        let mut dialed = self.dialer.dial(target, preamble, first).await?;
-        if let Some(starttls) = starttls {
+    /// Connects, and asks for what is to be there before the client's first byte. Whoever cannot has not taken the connection.
+    async fn reach(
+        &self,
+        target: &Target,
+        preamble: Preamble<'_>,
+        first: &[u8],
+        ask: Option<Ask>,
+        alpn: Option<&[u8]>,
+    ) -> Result<Dialed, DialError> {
+        let mut dialed = match (target, alpn) {
+            (Target::Tls(_), Some(protocol)) => {
+                let dialer = Dialer { tls: self.dialer.tls.offering(protocol), ..self.dialer.clone() };
+                dialer.dial(target, preamble, first).await?
+            }
+            _ => self.dialer.dial(target, preamble, first).await?,
+        };
+        if let Some(ask) = ask {
             let left = self.dialer.connect_timeout.saturating_sub(dialed.elapsed);
-            let asked = dial::within(left, target, starttls.with_target(&mut dialed.stream)).await;
+            let asked = dial::within(left, target, ask.of(&mut dialed.stream)).await;
             if let Err(error) = asked {
                 if !error.timed_out {
                     return Err(error);
                 }
                 // The time was for all of it.
-                let why = format!("no TLS in {:?}", self.dialer.connect_timeout);
+                let why = format!("no {} in {:?}", ask.what(), self.dialer.connect_timeout);
                 return Err(DialError { error: io::Error::new(io::ErrorKind::TimedOut, why), ..error });
             }
         }
@@ -106,7 +122,7 @@ impl Forward {
 }
 
 /// The PROXY header that tells a target of the client: as it was announced itself, else as it came.
-fn header(version: Version, conn: &Conn) -> Result<Vec<u8>, End> {
+fn header(version: Version, conn: &Conn, session: Option<&TlsSession>) -> Result<Vec<u8>, End> {
     let announced = conn.announced.as_deref();
     let ends = match announced.and_then(|header| header.ends.clone()) {
         Some(ends) => ends,
@@ -116,14 +132,13 @@ fn header(version: Version, conn: &Conn) -> Result<Vec<u8>, End> {
         }
     };
     let told = announced.map(|header| &header.tlvs);
-    let session = conn.stream.tls_session();
     let tlvs = Tlvs {
         // What was seen here goes before what was told.
         authority: conn.authority.clone().or_else(|| told?.authority.clone()),
-        alpn: session.as_ref().and_then(|session| session.alpn.clone()).or_else(|| told?.alpn.clone()),
+        alpn: session.and_then(|session| session.alpn.clone()).or_else(|| told?.alpn.clone()),
         // One name for the whole way, so that the logs of all who handle the connection can be joined.
         unique_id: told.and_then(|tlvs| tlvs.unique_id.clone()).or_else(|| Some(unique_id(conn.id))),
-        ssl: session.as_ref().map(ssl).or_else(|| told?.ssl.clone()),
+        ssl: session.map(ssl).or_else(|| told?.ssl.clone()),
         // A namespace and types of others' own mean something to that peer and its receiver alone.
         netns: None,
         others: Vec::new(),
@@ -138,10 +153,28 @@ fn unique_id(id: ConnId) -> Vec<u8> {
     format!("{:016x}-{}", *RUN, id.0).into_bytes()
 }
 
+/// As haproxy fills it in. Of the server's own certificate, which is no news to whoever has it, nothing is told.
 fn ssl(session: &TlsSession) -> Ssl {
-    // Bit 1: the client spoke TLS. It was asked for no certificate, so that none was verified.
-    let (version, cipher) = (Some(session.version.clone()), Some(openssl_name(&session.cipher)));
-    Ssl { client: 1, verify: 1, version, cipher, ..Ssl::default() }
+    // The bits of `client`: TLS was spoken, a certificate was shown in this connection, in this session.
+    const TLS: u8 = 1;
+    const IN_CONNECTION: u8 = 2;
+    const IN_SESSION: u8 = 4;
+    let shown = match &session.client {
+        None => 0,
+        Some(_) if session.resumed => IN_SESSION,
+        Some(_) => IN_CONNECTION | IN_SESSION,
+    };
+    Ssl {
+        client: TLS | shown,
+        // Whoever shows a bad certificate gets no further than the handshake.
+        verify: u32::from(session.client.is_none()),
+        version: Some(session.version.clone()),
+        cipher: Some(openssl_name(&session.cipher)),
+        group: session.group.clone(),
+        common_name: session.client.as_ref().and_then(|client| client.subject.common_name.clone()),
+        client_cert: session.client.as_ref().map(|client| client.der.clone()),
+        ..Ssl::default()
+    }
 }
 
 /// A cipher suite of IANA's name as OpenSSL names it, and so haproxy and whoever reads its headers: `TLS_AES_128_GCM_SHA256`

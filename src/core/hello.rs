@@ -78,6 +78,8 @@ pub enum Alert {
     ProtocolVersion = 70,
     /// No route or certificate has this name (RFC 6066 section 3).
     UnrecognizedName = 112,
+    /// None of the protocols that are spoken here (RFC 7301 section 3.2).
+    NoApplicationProtocol = 120,
 }
 
 /// How a ClientHello came.

@@ -7,6 +7,7 @@ pub mod announced;
 pub mod answer;
 pub mod builtin;
 pub mod capture;
+pub mod certificate;
 pub mod datagram;
 pub mod descriptors;
 pub mod dial;

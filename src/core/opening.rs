@@ -6,10 +6,14 @@ use crate::{
     hello::{self, Alert, ClientHello, Greeting, Malformed, Protocol, Reader},
     host::{BadRequest, Head, Request},
     peek::{self, Cause, Unfinished},
-    starttls::{Starttls, postgres_error},
+    starttls::{Next, Starttls, postgres_error},
     stream::Stream,
 };
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
 
 /// What a client opens with.
 #[derive(Debug)]
@@ -97,6 +101,29 @@ pub async fn read(stream: &mut Stream, limit: Duration, spent: Duration, http: b
             Ok(Opening::Bad(Bad { end, answer }))
         }
     }
+}
+
+/// Answers a client in the protocol that TLS begins within, for at most `limit`, until it is to send its hello. Comes back with
+/// what is next, and how long it took.
+///
+/// # Errors
+/// What the client is told, and how the connection ends.
+pub async fn before_tls(
+    protocol: Starttls,
+    stream: &mut Stream,
+    limit: Duration,
+    progress: &Progress,
+) -> Result<(Next, Duration), (Answer, End)> {
+    let started = Instant::now();
+    progress.enter(Phase::Hello);
+    let next = match timeout(limit, protocol.with_client(stream)).await {
+        Ok(Ok(next)) => next,
+        Ok(Err(end)) => return Err((Answer::Silence, end)),
+        // The time is over for the hello as well.
+        Err(_) if protocol.late().is_empty() => Next::Anything,
+        Err(_) => return Err((Answer::Late(protocol), End::failed(By::Timeout, Phase::Hello, format!("no STARTTLS in {limit:?}")))),
+    };
+    Ok((next, started.elapsed()))
 }
 
 impl Opening {

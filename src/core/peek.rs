@@ -11,14 +11,14 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 /// How long a refused client may take to read the refusal.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Reads until it is certain what the client speaks, for at most `limit` in all; nothing that was read is lost.
+/// Reads until it is certain what the client speaks, for at most `limit` in all, of which `spent` is over; nothing that was read is lost.
 ///
 /// # Errors
 /// Nothing certain came: the client ended, failed, was late or said nothing.
-pub async fn greeting(stream: &mut Stream, limit: Duration, progress: &Progress) -> Result<Greeting, Unfinished> {
+pub async fn greeting(stream: &mut Stream, limit: Duration, spent: Duration, progress: &Progress) -> Result<Greeting, Unfinished> {
     progress.enter(Phase::Hello);
     let mut reader = Reader::new();
-    let greeting = first(stream, Phase::Hello, "hello", limit, Duration::ZERO, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
+    let greeting = first(stream, Phase::Hello, "hello", limit, spent, hello::MOST_ON_WIRE, |bytes| reader.read(bytes)).await;
     Ok(greeting?.unwrap_or_else(|| Greeting::Malformed(Malformed::unfinished(stream.head()))))
 }
 

@@ -30,6 +30,40 @@ pub enum Next {
     Anything,
 }
 
+/// What a target is asked for before it gets the first byte of a client that was answered in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// For TLS: the client's hello comes next.
+    Tls(Starttls),
+    /// For no more than the client has had: its TLS ends here, and what it says within comes next.
+    Greeting(Starttls),
+}
+
+impl Ask {
+    /// Asks the target.
+    ///
+    /// # Errors
+    /// The target speaks no TLS, or not the protocol, or turns its clients away.
+    pub async fn of(self, stream: &mut Stream) -> io::Result<()> {
+        match self {
+            Self::Tls(Starttls::Postgres) => postgres::with_target(stream).await,
+            Self::Tls(Starttls::Smtp) => smtp::with_target(stream).await,
+            // The client speaks first.
+            Self::Greeting(Starttls::Postgres) => Ok(()),
+            Self::Greeting(Starttls::Smtp) => smtp::greeted(stream).await,
+        }
+    }
+
+    /// What is waited for.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Tls(_) => "TLS",
+            Self::Greeting(_) => "greeting",
+        }
+    }
+}
+
 impl Starttls {
     /// Answers the client until it is to send its hello. Waits for as long as the client does; dropping the future loses
     /// nothing that was read but what was answered.
@@ -43,14 +77,12 @@ impl Starttls {
         }
     }
 
-    /// Asks the target for TLS: the next byte to it is the first of a hello.
-    ///
-    /// # Errors
-    /// The target speaks no TLS, or not the protocol.
-    pub async fn with_target(self, stream: &mut Stream) -> io::Result<()> {
+    /// The protocol that its clients offer by ALPN where TLS goes before everything, if there is one.
+    #[must_use]
+    pub fn alpn(self) -> Option<&'static [u8]> {
         match self {
-            Self::Postgres => postgres::with_target(stream).await,
-            Self::Smtp => smtp::with_target(stream).await,
+            Self::Postgres => Some(b"postgresql"),
+            Self::Smtp => None,
         }
     }
 

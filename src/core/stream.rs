@@ -4,8 +4,9 @@
 
 mod tls;
 
-use crate::{addr::Endpoint, event::Traffic};
+use crate::{addr::Endpoint, certificate::Subject, event::Traffic};
 use bytes::{Buf, BytesMut};
+use rustls::NamedGroup;
 use std::{
     io,
     pin::Pin,
@@ -60,6 +61,20 @@ pub struct TlsSession {
     pub resumed: bool,
     /// The protocol that was agreed on by ALPN (RFC 7301).
     pub alpn: Option<Vec<u8>>,
+    /// The group of the key exchange by its IANA name; none where a session of TLS 1.2 was taken up again.
+    pub group: Option<String>,
+    /// The certificate that the client has shown, in this connection or in the one that its session is from. It was found
+    /// good then, and is checked anew where the session was taken up again.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Who it is for.
+    pub subject: Subject,
 }
 
 /// What looking at the first bytes of a stream came to.
@@ -216,6 +231,16 @@ impl Stream {
                 .replace("TLS13_", "TLS_"),
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            // IANA has this one in lower case.
+            group: session.negotiated_key_exchange_group().map(|group| match group.name() {
+                NamedGroup::X25519 => "x25519".to_owned(),
+                other => other.as_str().map_or_else(|| format!("{:#06x}", u16::from(other)), str::to_owned),
+            }),
+            client: session.peer_certificates().and_then(<[_]>::first).and_then(|der| {
+                // The library has read it before: this never fails.
+                let subject = Subject::read(der)?;
+                Some(ClientCertificate { der: der.to_vec(), subject })
+            }),
         })
     }
 

@@ -1,13 +1,15 @@
 //! Taking TLS off a client's connection: its hello, the handshake, and clear words to those that do not speak TLS.
 
 use crate::{
-    event::{By, ConnId, End, Event, Events, Phase, brief, io_words},
+    event::{By, Client, ConnId, End, Event, Events, Phase, brief, io_words},
     hello::{Alert, Framing, Name, Protocol, names},
     host::{Request, Version},
     opening::{self, Answer, Bad, Http2Error, Opening},
     peek,
     server::Conn,
-    stream::Stream,
+    starttls::Starttls,
+    stream::{ClientCertificate, Stream, TlsSession},
+    text::text,
     tls::{Failure, Peer, ServerTls},
 };
 use std::{fmt, io, time::Duration};
@@ -18,7 +20,9 @@ use tokio::time::timeout;
 pub struct Terminator {
     /// What is shown to clients.
     pub tls: ServerTls,
-    /// For the whole ClientHello.
+    /// What is spoken before TLS.
+    pub starttls: Option<Starttls>,
+    /// For the whole ClientHello, and what is spoken before it.
     pub hello_timeout: Duration,
     /// For the handshake after it.
     pub handshake_timeout: Duration,
@@ -31,6 +35,7 @@ const TLS12: u16 = 0x0303;
 struct Asked {
     name: Name,
     versions: Vec<u16>,
+    alpn: Vec<String>,
 }
 
 impl Terminator {
@@ -41,24 +46,37 @@ impl Terminator {
     /// was silent, or did not end the handshake in time, is reset: an alert of the handshake would have to be encrypted with
     /// keys that are not agreed on.
     pub async fn accept(&self, mut conn: Conn) -> Result<Conn, End> {
-        let asked = match opening::read(&mut conn.stream, self.hello_timeout, Duration::ZERO, true, &conn.progress).await? {
-            Opening::Tls(hello) if hello.came != Framing::Ssl2 => {
-                conn.authority = hello.authority;
-                Asked { name: hello.name, versions: hello.versions }
+        let mut spent = Duration::ZERO;
+        if let Some(protocol) = self.starttls {
+            match opening::before_tls(protocol, &mut conn.stream, self.hello_timeout, &conn.progress).await {
+                Ok((_, elapsed)) => spent = elapsed,
+                Err((answer, end)) => {
+                    answer.say(conn.stream).await;
+                    return Err(end);
+                }
             }
-            other => return Err(turn_away(conn.stream, other).await),
+        }
+        let asked = match opening::read(&mut conn.stream, self.hello_timeout, spent, self.starttls.is_none(), &conn.progress).await? {
+            Opening::Tls(hello) if hello.came != Framing::Ssl2 => {
+                let alpn = hello.alpn_text();
+                conn.authority = hello.authority;
+                Asked { name: hello.name, versions: hello.versions, alpn }
+            }
+            other => return Err(turn_away(conn.stream, other, self.starttls).await),
         };
         conn.progress.enter(Phase::Handshake);
         if asked.is_too_old() {
             peek::refuse(conn.stream, Alert::ProtocolVersion).await;
-            return Err(asked.fail(conn.id, &conn.events, By::Client, Failure::no_version()));
+            return Err(asked.fail(conn.id, &conn.events, By::Client, Failure::no_version(), self.tls.alpn()));
         }
         let (by, failure) = match timeout(self.handshake_timeout, self.tls.accept(conn.stream)).await {
             Ok(Ok(stream)) => {
                 conn.stream = stream;
                 if let Some(session) = conn.stream.tls_session() {
-                    let (name, version, cipher, resumed) = (session.name, session.version, session.cipher, session.resumed);
-                    conn.events.emit(Event::Handshake { id: conn.id, name, version, cipher, resumed });
+                    let TlsSession { name, version, cipher, resumed, alpn, group, client } = session;
+                    let client = client.map(|client| Box::new(self.told(&client)));
+                    let alpn = alpn.as_deref().map(text);
+                    conn.events.emit(Event::Handshake { id: conn.id, name, version, cipher, group, alpn, resumed, client });
                 }
                 return Ok(conn);
             }
@@ -70,7 +88,16 @@ impl Terminator {
             }
             Err(_) => (By::Timeout, Failure { what: format!("not complete in {:?}", self.handshake_timeout), alert: None }),
         };
-        Err(asked.fail(conn.id, &conn.events, by, failure))
+        Err(asked.fail(conn.id, &conn.events, by, failure, self.tls.alpn()))
+    }
+
+    /// Who a client is, to be told.
+    fn told(&self, client: &ClientCertificate) -> Client {
+        Client {
+            common_name: client.subject.common_name.clone(),
+            names: client.subject.names.iter().map(ToString::to_string).collect(),
+            allowed: self.tls.allowing(&client.subject).map(|name| name.to_string()),
+        }
     }
 }
 
@@ -81,10 +108,14 @@ impl Asked {
         self.versions.iter().all(|version| *version < TLS12)
     }
 
-    /// Tells that the handshake failed, with what only the hello tells.
-    fn fail(&self, id: ConnId, events: &Events, by: By, mut failure: Failure) -> End {
-        if failure.alert.as_ref().is_some_and(|alert| alert.is_sent(Alert::ProtocolVersion)) && self.versions.contains(&TLS12) {
+    /// Tells that the handshake failed, with what only the hello tells, and the protocols that are spoken here.
+    fn fail(&self, id: ConnId, events: &Events, by: By, mut failure: Failure, protocols: &[Vec<u8>]) -> End {
+        let sent = |alert| failure.alert.as_ref().is_some_and(|sent| sent.is_sent(alert));
+        if sent(Alert::ProtocolVersion) && self.versions.contains(&TLS12) {
             failure.what += ", and TLS 1.2 is not spoken here (--min-tls)";
+        } else if sent(Alert::NoApplicationProtocol) {
+            let ours: Vec<_> = protocols.iter().map(|protocol| text(protocol)).collect();
+            failure.what += &format!(": {} there, {} here (--alpn)", brief(&self.alpn.join(", ")), brief(&ours.join(", ")));
         }
         let end = End::failed(by, Phase::Handshake, format_args!("{failure}; {self}"));
         let Failure { what: why, alert } = failure;
@@ -121,7 +152,7 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 /// Tells who sent no hello that can be answered what to do, in its own language where that is known.
-async fn turn_away(stream: Stream, opening: Opening) -> End {
+async fn turn_away(stream: Stream, opening: Opening, starttls: Option<Starttls>) -> End {
     let failed = |why: &dyn fmt::Display| End::failed(By::Client, Phase::Hello, why);
     let not_tls = |protocol: Protocol| failed(&format_args!("not TLS but {protocol}"));
     let (answer, end) = match opening {
@@ -133,6 +164,8 @@ async fn turn_away(stream: Stream, opening: Opening) -> End {
         // Who has said nothing that means anything is not waited for any longer.
         Opening::Bad(Bad { answer: Answer::Silence, end: end @ End { by: By::Timeout, .. } }) => return end,
         Opening::Bad(bad) => (bad.answer, bad.end),
+        Opening::NotTls(protocol) if starttls == Some(Starttls::Postgres) => (Answer::Postgres("TLS is required"), not_tls(protocol)),
+        Opening::NotTls(protocol) if starttls.is_some() => (Answer::Silence, not_tls(protocol)),
         Opening::NotTls(protocol @ (Protocol::ProxyV1 | Protocol::ProxyV2)) => {
             (Answer::Silence, failed(&format_args!("not TLS but {protocol} (--accept-proxy takes it)")))
         }

@@ -1,14 +1,18 @@
 //! The two ends of TLS.
 
+mod allowed;
 mod client;
+mod clients;
 mod failure;
 mod server;
 mod settings;
 
+pub use allowed::{AllowedClient, NoClientName};
 pub use client::{ClientTls, Trust};
+pub use clients::{ClientAuth, ClientRules, ClientVerifier, NotAllowed};
 pub use failure::{Failure, Peer, Sender, SentAlert};
-pub use server::ServerTls;
-pub use settings::{ClientAuth, ServerSettings, Version};
+pub use server::{NoLongerTaken, ServerTls};
+pub use settings::{ServerSettings, Version};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

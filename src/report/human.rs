@@ -12,7 +12,7 @@ use std::{
 use tapline::{
     announced::Told,
     capture::Summary,
-    event::{By, End, Event, Phase},
+    event::{By, Client, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
     proxy_header::Command,
@@ -91,6 +91,15 @@ pub fn event(event: &Event, style: Style, started: Instant) -> String {
     line
 }
 
+/// Who a client is by its certificate.
+fn shown_by(client: &Client) -> String {
+    let Client { common_name, names, allowed } = client;
+    let all: Vec<&str> = common_name.iter().chain(names).map(String::as_str).collect();
+    let who = if all.is_empty() { "no name".to_owned() } else { all.join(", ") };
+    let allowed = allowed.as_deref().map_or(String::new(), |name| format!(" (allowed: {name})"));
+    format!(", client certificate of {who}{allowed}")
+}
+
 fn line(event: &Event) -> Line {
     let text = match event {
         Event::Listening { addr } => format!("listening on {addr}"),
@@ -99,9 +108,13 @@ fn line(event: &Event) -> Line {
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
         Event::Announced(told) => announced(told),
         Event::Routed(routed) => format!("{} {routed}", routed.id),
-        Event::Handshake { id, name, version, cipher, resumed } => {
+        Event::Handshake { id, name, version, cipher, group, alpn, resumed, client } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
-            format!("{id} TLS handshake done: {version}, {cipher}, {name}{}", if *resumed { ", resumed" } else { "" })
+            let group = group.as_deref().map_or(String::new(), |group| format!(", {group}"));
+            let alpn = alpn.as_deref().map_or(String::new(), |alpn| format!(", ALPN {alpn}"));
+            let resumed = if *resumed { ", resumed" } else { "" };
+            let client = client.as_deref().map_or(String::new(), shown_by);
+            format!("{id} TLS handshake done: {version}, {cipher}{group}, {name}{alpn}{resumed}{client}")
         }
         Event::HandshakeFailed { id, name, versions, alert, why } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));

@@ -1,10 +1,14 @@
 //! The other ends of TLS, by rustls: clients, servers, certificates, and hellos byte by byte.
 
 use crate::support::{heard, patient, server};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
-    crypto::aws_lc_rs,
+    client::WantsClientCert,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
@@ -32,16 +36,64 @@ pub struct Issued {
 
 /// A certificate for `names` by an authority of its own.
 pub fn issue(names: &[&str]) -> Issued {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    authority(&names.join(", ")).issue(&CertificateParams::new(names).unwrap())
+}
+
+/// One who vouches for others.
+pub struct Authority {
+    pub pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// An authority for somebody.
+pub fn authority(for_whom: &str) -> Authority {
     let mut ca = CertificateParams::new([]).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // Two authorities of one name would be taken for each other.
-    ca.distinguished_name.push(DnType::CommonName, format!("authority for {}", names.join(", ")));
-    let ca_key = KeyPair::generate().unwrap();
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    ca.distinguished_name.push(DnType::CommonName, format!("authority for {for_whom}"));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let cert = CertificateParams::new(names).unwrap().signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    Issued { ca: ca_cert.pem(), cert: cert.pem(), key: key.serialize_pem() }
+    let pem = ca.self_signed(&key).unwrap().pem();
+    Authority { pem, issuer: Issuer::new(ca, key) }
+}
+
+impl Authority {
+    fn issue(&self, params: &CertificateParams) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Issued { ca: self.pem.clone(), cert: cert.pem(), key: key.serialize_pem() }
+    }
+
+    /// A certificate for a client of this name.
+    pub fn client(&self, common_name: &str, names: Vec<SanType>) -> Issued {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.subject_alt_names = names;
+        params.serial_number = Some(SerialNumber::from(common_name.as_bytes().to_vec()));
+        self.issue(&params)
+    }
+
+    /// A list in PEM that revokes the certificate of the client of this name.
+    pub fn revoking(&self, common_name: &str) -> String {
+        let now = std::time::SystemTime::now();
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(common_name.as_bytes().to_vec()),
+            revocation_time: now.into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now.into(),
+            next_update: (now + std::time::Duration::from_hours(1)).into(),
+            crl_number: SerialNumber::from(1u64),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
 }
 
 impl Issued {
@@ -67,15 +119,38 @@ pub fn trusting(ca: &str, alpn: &[&str]) -> ClientConfig {
 
 /// The same for certain versions of TLS.
 pub fn trusting_with(ca: &str, alpn: &[&str], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    let mut config = trusting_builder(ca, versions).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    config
+}
+
+/// A client that trusts the authorities in `ca` and has other cryptography than usual.
+pub fn with_provider(ca: &str, provider: Arc<CryptoProvider>) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    builder.with_root_certificates(roots(ca)).with_no_client_auth()
+}
+
+/// A client that trusts the authorities in `ca` and shows a certificate where it is asked for one.
+pub fn showing(ca: &str, shown: &Issued, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    let chain = vec![CertificateDer::from_pem_slice(shown.cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).unwrap();
+    trusting_builder(ca, versions).with_client_auth_cert(chain, key).unwrap()
+}
+
+fn trusting_builder(
+    ca: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ClientConfig, WantsClientCert> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots(ca))
+}
+
+fn roots(ca: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(cert.unwrap()).unwrap();
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_protocol_versions(versions).unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    config
+    roots
 }
 
 /// A TLS client of `name` on a connection; the handshake happens with the first byte.

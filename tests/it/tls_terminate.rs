@@ -1,8 +1,12 @@
 //! `tapline tls-terminate`: TLS in front, plaintext behind, and each end kept apart.
 
+mod clients;
 mod closing;
 mod failing;
 mod identity;
+mod protocol;
+mod starttls;
+mod targets;
 
 use crate::{
     support::*,

@@ -25,7 +25,7 @@ pub enum Next {
 
 impl Handler for Shown {
     async fn handle(&self, mut conn: Conn) -> End {
-        let (greeting, unfinished) = match peek::greeting(&mut conn.stream, self.limit, &conn.progress).await {
+        let (greeting, unfinished) = match peek::greeting(&mut conn.stream, self.limit, Duration::ZERO, &conn.progress).await {
             Ok(greeting) => (greeting, None),
             // A hello that was begun is shown as what it is, and answered.
             Err(unfinished) => match unfinished.hello(conn.stream.head()) {

@@ -1,10 +1,6 @@
 //! From a connection to the way that it takes, or the answer that it gets.
 
-use std::{
-    num::NonZeroU16,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
 use tapline::{
     addr::{Host, HostPort, Target, TargetSpec},
     dial::Dialer,
@@ -19,9 +15,8 @@ use tapline::{
     route::{Also, Asked, Destination, Outcome, Routed, Scheme},
     routes::{Entry, Forwards, Kept, Live},
     server::{Conn, Handler},
-    starttls::{Next, Starttls},
+    starttls::{Ask, Next, Starttls},
 };
-use tokio::time::timeout;
 
 /// What is decided by for each connection.
 pub struct Router {
@@ -61,7 +56,7 @@ pub struct Through {
 
 /// What becomes of a connection.
 enum Decision {
-    Forward(Arc<Forward>, Option<Starttls>),
+    Forward(Arc<Forward>, Option<Ask>),
     Refuse(Answer, End),
 }
 
@@ -79,7 +74,7 @@ impl Handler for Router {
         // Boxed, so that its room is given back before the relay begins, which may be long.
         match Box::pin(self.decide(&mut conn)).await {
             Err(end) => end,
-            Ok(Decision::Forward(forward, starttls)) => forward.run_after(&mut conn, starttls).await,
+            Ok(Decision::Forward(forward, ask)) => forward.run_after(&mut conn, ask).await,
             Ok(Decision::Refuse(answer, end)) => {
                 answer.say(conn.stream).await;
                 end
@@ -90,32 +85,23 @@ impl Handler for Router {
 
 impl Router {
     async fn decide(&self, conn: &mut Conn) -> Result<Decision, End> {
-        let (limit, mut spent, mut starttls) = (self.limit, Duration::ZERO, None);
+        let (limit, mut spent, mut ask) = (self.limit, Duration::ZERO, None);
         if let Some(protocol) = self.starttls {
-            let started = Instant::now();
-            conn.progress.enter(Phase::Hello);
-            match timeout(limit, protocol.with_client(&mut conn.stream)).await {
-                Ok(Ok(Next::Hello)) => starttls = Some(protocol),
-                Ok(Ok(Next::Anything)) => {}
-                Ok(Err(end)) => return Ok(Decision::Refuse(Answer::Silence, end)),
-                Err(_) if protocol.late().is_empty() => {}
-                Err(_) => {
-                    let end = End::failed(By::Timeout, Phase::Hello, format!("no STARTTLS in {limit:?}"));
-                    return Ok(Decision::Refuse(Answer::Late(protocol), end));
-                }
+            match opening::before_tls(protocol, &mut conn.stream, limit, &conn.progress).await {
+                Ok((next, elapsed)) => (spent, ask) = (elapsed, (next == Next::Hello).then_some(Ask::Tls(protocol))),
+                Err((answer, end)) => return Ok(Decision::Refuse(answer, end)),
             }
-            spent = started.elapsed();
         }
         let opening = opening::read(&mut conn.stream, limit, spent, self.starttls.is_none(), &conn.progress).await?;
         let choice = self.choose(&opening);
         let decision = match &choice.way {
-            Some(Way::Targets(forward)) => Decision::Forward(forward.clone(), starttls),
+            Some(Way::Targets(forward)) => Decision::Forward(forward.clone(), ask),
             Some(Way::Rule(entry)) => {
                 let forward = match &entry.rule.to {
                     Destination::Targets(targets) => self.forwards.of(entry, targets).await,
                     Destination::Passthrough(port) => self.through.to(asked_host(&opening, *port)?).await.map(Arc::new),
                 };
-                Decision::Forward(forward.map_err(|error| End::io(By::Local, Phase::Dial, &error))?, starttls)
+                Decision::Forward(forward.map_err(|error| End::io(By::Local, Phase::Dial, &error))?, ask)
             }
             None => self.refusal(&opening, &choice),
         };

@@ -58,8 +58,13 @@ pub(super) async fn with_client(stream: &mut Stream) -> Result<(), End> {
     Err(client_failed(format_args!("{MOST_COMMANDS} commands without STARTTLS")))
 }
 
+/// Takes the greeting, which the client has had already. It begins anew with EHLO once it has TLS (RFC 3207 section 4.2).
+pub(super) async fn greeted(stream: &mut Stream) -> io::Result<()> {
+    expect(stream, "the connection", "220").await.map(drop)
+}
+
 pub(super) async fn with_target(stream: &mut Stream) -> io::Result<()> {
-    expect(stream, "its greeting", "220").await?;
+    greeted(stream).await?;
     let here = literal(&stream.local_addr()?);
     stream.write_all(format!("EHLO {here}\r\n").as_bytes()).await?;
     let offered = expect(stream, "EHLO", "250").await?;

@@ -8,12 +8,21 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio_rustls::TlsConnector;
 
 /// The client's end, for `tls:` targets.
 #[derive(Clone)]
-pub struct ClientTls(Arc<ClientConfig>);
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    /// The same for each protocol that was asked for.
+    offering: Arc<Mutex<HashMap<Vec<u8>, Arc<ClientConfig>>>>,
+}
 
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,20 +66,38 @@ impl ClientTls {
         if matches!(trust, Trust::Anyone) {
             config.dangerous().set_certificate_verifier(Arc::new(BelieveAnyone(provider())));
         }
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), offering: Arc::default() })
+    }
+
+    /// The same, but one protocol is offered by ALPN (RFC 7301). What is made for it is kept: only protocols that this side
+    /// has chosen belong here, never what a client says.
+    #[must_use]
+    pub fn offering(&self, protocol: &[u8]) -> Self {
+        let mut offering = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = offering.entry(protocol.to_vec()).or_insert_with(|| {
+            // Sessions are shared with the configuration that this is a copy of.
+            let mut config = ClientConfig::clone(&self.config);
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        });
+        Self { config: config.clone(), offering: self.offering.clone() }
     }
 
     /// Handshakes as a client that asks for `host`.
     ///
     /// # Errors
-    /// The host is no server name, or the handshake failed.
+    /// The host is no server name, the handshake failed, or the server chose another protocol than was offered. One that
+    /// knows no ALPN has but its one protocol; only HTTP/2 is never that one (RFC 9113 section 3.3).
     pub async fn connect(&self, host: &Host, stream: Stream) -> io::Result<Stream> {
         let name = match host {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
             Host::Name(name) => ServerName::try_from(name.clone())
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is no server name")))?,
         };
-        let tls = TlsConnector::from(self.0.clone()).connect(name, stream).await?;
+        let tls = TlsConnector::from(self.config.clone()).connect(name, stream).await?;
+        if self.config.alpn_protocols.iter().any(|protocol| protocol == b"h2") && tls.get_ref().1.alpn_protocol().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "does not speak h2, which the client was promised"));
+        }
         Ok(tokio_rustls::TlsStream::Client(tls).into())
     }
 }

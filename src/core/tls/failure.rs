@@ -7,9 +7,10 @@ mod tests;
 
 pub use alerts::{Sender, SentAlert};
 
+use super::NotAllowed;
 use crate::event::{By, brief};
 use alerts::{name_of, received};
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, PeerMisbehaved};
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible, PeerMisbehaved};
 use std::{fmt, io};
 
 /// The other end.
@@ -163,8 +164,14 @@ fn certificate(why: &CertificateError, peer: Peer) -> String {
         CertificateError::BadEncoding => is("is malformed"),
         CertificateError::BadSignature => is("or what was signed with it has a wrong signature"),
         CertificateError::ApplicationVerificationFailure => is("is not among those that are let in"),
+        CertificateError::Other(other) if let Some(refused) = not_allowed(other) => refused.to_string(),
         other => is(&format!("is not taken: {}", brief(&other.to_string()))),
     }
+}
+
+/// A client whose names are not among those that are let in.
+fn not_allowed(why: &OtherError) -> Option<&NotAllowed> {
+    why.0.downcast_ref()
 }
 
 /// The alert that rustls sends with an error (`send_fatal_alert` in its sources); `None` where it sends none, or where that
@@ -175,6 +182,7 @@ fn sent(error: &Error) -> Option<AlertDescription> {
     Some(match error {
         Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => Alert::UnexpectedMessage,
         Error::InvalidMessage(what) => (*what).into(),
+        Error::InvalidCertificate(CertificateError::Other(why)) if not_allowed(why).is_some() => Alert::AccessDenied,
         Error::InvalidCertificate(why) => why.clone().into(),
         Error::NoCertificatesPresented => Alert::CertificateRequired,
         Error::NoApplicationProtocol => Alert::NoApplicationProtocol,

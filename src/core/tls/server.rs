@@ -1,42 +1,149 @@
 //! The server's end of TLS.
 
-use super::{ClientAuth, ServerSettings, provider};
-use crate::{identity::Identity, stream::Stream};
-use rustls::{ServerConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
-use std::{io, sync::Arc};
+use super::{AllowedClient, ClientAuth, ClientVerifier, ServerSettings, clients, provider};
+use crate::{certificate::Subject, identity::Identity, stream::Stream};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    server::{ProducesTickets, ResolvesServerCert},
+    sign::SingleCertAndKey,
+};
+use std::{
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock},
+};
 use tokio_rustls::TlsAcceptor;
 
 /// The server's end.
 #[derive(Clone)]
-pub struct ServerTls(TlsAcceptor);
+pub struct ServerTls(Arc<Shared>);
+
+struct Shared {
+    /// What stays when `current` is replaced.
+    identities: Arc<dyn ResolvesServerCert>,
+    tickets: Arc<dyn ProducesTickets>,
+    settings: ServerSettings,
+    current: RwLock<Current>,
+}
+
+/// How the next client is spoken to.
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    clients: ClientAuth,
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
 
 impl ServerTls {
-    /// A server with one identity; sessions are resumed by tickets.
+    /// A server with one identity. Sessions are resumed for up to 12 hours by tickets (RFC 5077, RFC 8446 section 4.6.1),
+    /// two of which a client of TLS 1.3 gets. Their key is replaced every 6 hours, and the one before it kept; it is in
+    /// memory alone. Early data is not taken: whoever listens could send it again (RFC 8446 section 8).
     ///
     /// # Errors
     /// The library failed to set itself up.
     pub fn new(identity: &Identity, settings: &ServerSettings) -> Result<Self, rustls::Error> {
-        let resolver = Arc::new(SingleCertAndKey::from(identity.0.clone()));
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(settings.min_version.and_later())?;
-        let builder = match &settings.clients {
-            ClientAuth::None => builder.with_no_client_auth(),
-            ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
-        };
-        let mut config = builder.with_cert_resolver(resolver);
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        config.alpn_protocols.clone_from(&settings.alpn);
-        if let Some(keys) = &settings.keys {
-            config.key_log = keys.clone();
+        let identities = Arc::new(SingleCertAndKey::from(identity.0.clone()));
+        let (tickets, settings) = (aws_lc_rs::Ticketer::new()?, settings.clone());
+        let current = RwLock::new(Current::new(identities.clone(), tickets.clone(), &settings, settings.clients.clone())?);
+        Ok(Self(Arc::new(Shared { identities, tickets, settings, current })))
+    }
+
+    /// Asks all clients from now on for other certificates; whoever is connected stays so. Sessions can still be resumed by
+    /// those whose certificates are good now.
+    ///
+    /// # Errors
+    /// The library failed to set itself up; then all stays as it is.
+    pub fn replace_clients(&self, clients: ClientAuth) -> Result<(), rustls::Error> {
+        let Shared { identities, tickets, settings, current } = &*self.0;
+        let replaced = Current::new(identities.clone(), tickets.clone(), settings, clients)?;
+        *current.write().unwrap_or_else(PoisonError::into_inner) = replaced;
+        Ok(())
+    }
+
+    fn current(&self) -> Current {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The protocols that are offered by ALPN.
+    #[must_use]
+    pub fn alpn(&self) -> &[Vec<u8>] {
+        &self.0.settings.alpn
+    }
+
+    /// Which of the names that are allowed a client has, where only certain ones are.
+    #[must_use]
+    pub fn allowing(&self, subject: &Subject) -> Option<AllowedClient> {
+        match self.current().clients {
+            ClientAuth::Asked(verifier) => verifier.allowing(subject).cloned(),
+            ClientAuth::None => None,
         }
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
     /// Handshakes as a server. Dropping the future resets the connection.
     ///
     /// # Errors
-    /// The handshake failed. The alert is written; the stream comes back so that it can be closed gently.
+    /// The handshake failed. The alert is written; the stream comes back so that it can be closed gently. A client that resumed
+    /// a session and is no longer taken has shaken hands, and gets no alert: that error is a [`NoLongerTaken`].
     pub async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, Stream)> {
-        let tls = self.0.accept(stream).into_fallible().await?;
-        Ok(tokio_rustls::TlsStream::Server(tls).into())
+        let Current { config, clients } = self.current();
+        // The library verifies, writes its alert and fails within one poll, after which nothing else runs before this.
+        let accepted = TlsAcceptor::from(config).accept(stream).into_fallible().await;
+        let tls = accepted.map_err(|(error, stream)| (named(error), stream))?;
+        let refused = match &clients {
+            ClientAuth::Asked(verifier) => resumed(verifier, tls.get_ref().1).err(),
+            ClientAuth::None => None,
+        };
+        let stream = tokio_rustls::TlsStream::Server(tls).into();
+        match refused {
+            Some(error) => Err((io::Error::new(io::ErrorKind::PermissionDenied, NoLongerTaken(error)), stream)),
+            None => Ok(stream),
+        }
+    }
+}
+
+impl Current {
+    fn new(
+        identities: Arc<dyn ResolvesServerCert>,
+        tickets: Arc<dyn ProducesTickets>,
+        settings: &ServerSettings,
+        clients: ClientAuth,
+    ) -> Result<Self, rustls::Error> {
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(settings.min_version.and_later())?;
+        let builder = match &clients {
+            ClientAuth::None => builder.with_no_client_auth(),
+            ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+        };
+        let mut config = builder.with_cert_resolver(identities);
+        config.ticketer = tickets;
+        config.alpn_protocols.clone_from(&settings.alpn);
+        if let Some(keys) = &settings.keys {
+            config.key_log = keys.clone();
+        }
+        Ok(Self { config: Arc::new(config), clients })
+    }
+}
+
+/// A client that has resumed a session of an earlier certificate, which is not good any more.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("resumed the session of a certificate that is no longer taken: {0}")]
+pub struct NoLongerTaken(rustls::Error);
+
+/// A session that is resumed brings its client's certificate along, which nobody has looked at since.
+fn resumed(verifier: &ClientVerifier, session: &rustls::ServerConnection) -> Result<(), rustls::Error> {
+    match session.handshake_kind() {
+        Some(rustls::HandshakeKind::Resumed) => verifier.still_good(session.peer_certificates()),
+        _ => Ok(()),
+    }
+}
+
+fn named(error: io::Error) -> io::Error {
+    match error.downcast::<rustls::Error>() {
+        Ok(error) => io::Error::new(io::ErrorKind::InvalidData, clients::with_names(error)),
+        Err(error) => error,
     }
 }

@@ -1,8 +1,8 @@
 //! What a server of TLS is asked for, besides who it is.
 
+use super::ClientAuth;
 use rustls::{
     KeyLog, SupportedProtocolVersion,
-    server::danger::ClientCertVerifier,
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
@@ -29,16 +29,6 @@ pub enum Version {
     Tls12,
     /// TLS 1.3.
     Tls13,
-}
-
-/// Whether clients are asked for certificates.
-#[derive(Clone, Debug, Default)]
-pub enum ClientAuth {
-    /// They are not.
-    #[default]
-    None,
-    /// They are; this decides which are needed and taken.
-    Asked(Arc<dyn ClientCertVerifier>),
 }
 
 impl Version {

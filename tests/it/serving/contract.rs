@@ -19,7 +19,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("opened", &["id", "peer"]),
     ("announced", &["id", "version", "command", "transport", "source", "destination", "authority", "alpn", "unique_id", "netns", "tls"]),
     ("routed", &["id", "outcome", "scheme", "name", "alpn", "size", "records", "rule", "how", "also", "target"]),
-    ("handshake", &["id", "name", "version", "cipher", "resumed"]),
+    ("handshake", &["id", "name", "version", "cipher", "group", "alpn", "resumed", "client"]),
     ("handshake_failed", &["id", "name", "versions", "alert", "why"]),
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),

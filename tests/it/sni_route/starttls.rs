@@ -245,7 +245,7 @@ fn a_mail_server_without_starttls_is_named() {
         &[(b"", b"220 x\r\n"), (b"EHLO [127.0.0.1]\r\n", b"250-x\r\n250 STARTTLS\r\n"), (b"STARTTLS\r\n", b"220 x\r\n250 y\r\n")];
     for (script, why) in [
         (NONE, "offers no STARTTLS"),
-        (AWAY, "answered its greeting with \"554 go away\""),
+        (AWAY, "answered the connection with \"554 go away\""),
         (MORE, "said more than its answer to STARTTLS"),
     ] {
         let (_, to) = upgrading(script);
