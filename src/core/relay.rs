@@ -158,7 +158,8 @@ pub async fn relay(
         Verdict::Failed { source, failed } => {
             let to_blame = to_blame(source, &failed);
             let (gone, survivor) = if to_blame == By::Client { (client, target) } else { (target, client) };
-            let error = in_tcp_words(failed.error, gone);
+            let cut = if to_blame == By::Client { &ends.client.cut } else { &ends.target.cut };
+            let error = in_tcp_words(failed.error, gone, cut.load(Relaxed));
             // RST discards what the kernel still holds for the survivor.
             Box::pin(survivor.wait_sent(DELIVERY)).await;
             // Both are reset: who has had its end and still sends must not believe that it arrives.
@@ -195,9 +196,15 @@ fn set_shut(client: &mut Stream, target: &mut Stream, ends: &Ends) {
 }
 
 /// To write to a peer that has reset fails with EPIPE where it had ended before, or where the reset was told already
-/// (tcp_reset and tcp_sendmsg in Linux). Of Unix sockets, EPIPE tells of one that was closed.
-fn in_tcp_words(error: io::Error, gone: &Stream) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe && gone.tcp().is_some() { io::ErrorKind::ConnectionReset.into() } else { error }
+/// (tcp_reset and tcp_sendmsg in Linux). Of Unix sockets, EPIPE tells of one that was closed. Where a write was `cut` by a
+/// reset, TLS reads an end without close_notify ([`pump::Side::cut`]).
+fn in_tcp_words(error: io::Error, gone: &Stream, cut: bool) -> io::Error {
+    let reset = match error.kind() {
+        io::ErrorKind::BrokenPipe => true,
+        io::ErrorKind::UnexpectedEof => cut,
+        _ => false,
+    };
+    if reset && gone.tcp().is_some() { io::ErrorKind::ConnectionReset.into() } else { error }
 }
 
 fn failure(to_blame: By, half: Phase, error: &io::Error, client_ended: bool) -> End {

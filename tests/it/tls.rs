@@ -99,10 +99,15 @@ impl Authority {
 impl Issued {
     /// What a server shows.
     pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.server_config_with(rustls::DEFAULT_VERSIONS)
+    }
+
+    /// The same for certain versions of TLS.
+    pub fn server_config_with(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ServerConfig> {
         let chain = vec![CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap().into()
+        builder.with_protocol_versions(versions).unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap().into()
     }
 
     /// A TLS server with this certificate that handles each connection in a thread.

@@ -2,8 +2,10 @@
 
 mod clients;
 mod closing;
+mod crowd;
 mod failing;
 mod identity;
+mod matrix;
 mod protocol;
 mod starttls;
 mod targets;

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
 mod captures;
+mod closing;
 mod curl;
 mod datagrams;
 mod hellos;
