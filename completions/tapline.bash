@@ -302,7 +302,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__listen)
-            opts="-q -h --hex --output --save --discard --echo --reply --greet --udp --tls --cert --key --name --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --hello-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --hex --output --save --discard --echo --reply --greet --udp --tls --cert --key --name --handshake-timeout --keylog --record-tls --hello-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -365,6 +365,14 @@ _tapline() {
                     return 0
                     ;;
                 --handshake-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keylog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-tls)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -828,7 +836,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__tls__subcmd__terminate)
-            opts="-q -h --cert --key --name --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --cert --key --name --handshake-timeout --keylog --record-tls --hello-timeout --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -875,6 +883,14 @@ _tapline() {
                     return 0
                     ;;
                 --handshake-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keylog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record-tls)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -59,6 +59,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l client-crl -d
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
 smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l keylog -d 'Append the secrets of all TLS sessions to FILE, those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. Its packets are made up as those of --record. Made for its owner alone' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
@@ -246,6 +248,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l client
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
 smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keylog -d 'Append the secrets of all TLS sessions to FILE, those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. Its packets are made up as those of --record. Made for its owner alone' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"

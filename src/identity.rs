@@ -9,7 +9,7 @@ use tapline::{
     event::{Event, Events},
     identity::Identity,
     terminate::Terminator,
-    tls::ServerTls,
+    tls::{KeyLog, ServerSettings, ServerTls},
 };
 use tempfile::NamedTempFile;
 
@@ -20,10 +20,10 @@ pub struct Made {
 }
 
 impl args::Tls {
-    /// The server's end of TLS, and the certificate where it was made here.
-    pub fn terminator(&self, hello_timeout: Duration) -> anyhow::Result<(Terminator, Option<Made>)> {
+    /// The server's end of TLS, and the certificate where it was made here. `keys` are told the secrets of sessions.
+    pub fn terminator(&self, hello_timeout: Duration, keys: Option<KeyLog>) -> anyhow::Result<(Terminator, Option<Made>)> {
         let (identity, made) = identity(&self.identity)?;
-        let tls = ServerTls::new(&identity, &self.settings()?)?;
+        let tls = ServerTls::new(&identity, &ServerSettings { keys, ..self.settings()? })?;
         let starttls = self.starttls.map(Into::into);
         Ok((Terminator { tls, starttls, hello_timeout, handshake_timeout: self.handshake_timeout }, made))
     }

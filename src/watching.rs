@@ -1,4 +1,9 @@
-//! Who watches relayed bytes: `--record` and `--hex`.
+//! Who watches bytes: `--record` and `--hex` those that are relayed; `--keylog` and `--record-tls` see into TLS.
+
+mod sink;
+mod tls;
+
+pub use tls::WatchTls;
 
 use crate::{
     args::{Serve, UsageError},
@@ -6,23 +11,15 @@ use crate::{
     report::{Reporter, Style},
     serve::{Session, exit},
 };
-use anyhow::Context;
 use clap::Args;
 use jiff::Zoned;
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use sink::Sink;
+use std::{collections::HashMap, path::PathBuf, process::ExitCode};
 use tapline::{
     fault,
-    record::Recording,
     tap::{Tap, Watcher, What, tap},
 };
-use tokio::{fs::File, io::AsyncWriteExt, task::JoinHandle};
-
-/// Written at one time, about.
-const BATCH: usize = 256 * 1024;
+use tokio::task::JoinHandle;
 
 /// Watching the bytes.
 #[derive(Args, Clone, Debug)]
@@ -40,6 +37,7 @@ pub struct Watch {
 }
 
 /// What watches while a command runs.
+#[derive(Default)]
 pub struct Watching(Vec<(Tap, JoinHandle<anyhow::Result<()>>)>);
 
 impl Watch {
@@ -55,20 +53,9 @@ impl Watch {
     pub async fn start(&self, reporter: &Reporter) -> anyhow::Result<(Vec<Tap>, Watching)> {
         let mut watching = Vec::new();
         if let Some(path) = &self.record {
-            let mut sink = Sink::open(path, reporter).await?;
-            // Where nothing can be written, the command does not start.
-            sink.write(Recording::header()).await?;
+            let sink = Sink::recording(path, false, reporter).await?;
             let (tap, watcher) = tap();
-            let reporter = reporter.clone();
-            let recorded = tokio::spawn(async move {
-                let recorded = record(watcher, sink).await;
-                if let Err(error) = &recorded {
-                    // At once, and as the reason for the exit status at the end.
-                    reporter.note(format!("the recording ends here: {error:#}"));
-                }
-                recorded
-            });
-            watching.push((tap, recorded));
+            watching.push((tap, writing("the recording", reporter, sink::record(watcher, sink))));
         }
         if self.hex {
             reporter.expect_reader_of_stderr();
@@ -102,6 +89,23 @@ impl Watching {
     }
 }
 
+/// What is written while the command runs; where it ends too early, that is said at once, and it is the reason for the exit
+/// status at the end.
+fn writing(
+    what: &'static str,
+    reporter: &Reporter,
+    written: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> JoinHandle<anyhow::Result<()>> {
+    let reporter = reporter.clone();
+    tokio::spawn(async move {
+        let written = written.await;
+        if let Err(error) = &written {
+            reporter.note(format!("{what} ends here: {error:#}"));
+        }
+        written
+    })
+}
+
 async fn show(mut watcher: Watcher, console: Console) -> anyhow::Result<()> {
     let mut open = HashMap::new();
     while let Some(seen) = watcher.next().await {
@@ -119,61 +123,6 @@ async fn show(mut watcher: Watcher, console: Console) -> anyhow::Result<()> {
             }
             What::Closed => _ = open.remove(&seen.id),
             _ => {}
-        }
-    }
-    Ok(())
-}
-
-enum Sink {
-    File(File, PathBuf),
-    Stdout(Reporter),
-}
-
-impl Sink {
-    async fn open(path: &Path, reporter: &Reporter) -> anyhow::Result<Self> {
-        if path.as_os_str() != "-" {
-            let file = File::create(path).await.with_context(|| format!("cannot write {}", path.display()))?;
-            return Ok(Self::File(file, path.to_owned()));
-        }
-        Ok(Self::Stdout(reporter.clone()))
-    }
-
-    /// False where nobody reads any more.
-    async fn write(&mut self, bytes: Vec<u8>) -> anyhow::Result<bool> {
-        match self {
-            Self::Stdout(reporter) => Ok(reporter.to_stdout(bytes).await.is_ok()),
-            Self::File(file, path) => {
-                // A file is to be complete up to the last write, also for who reads it meanwhile.
-                let written = async {
-                    file.write_all(&bytes).await?;
-                    file.flush().await
-                };
-                written.await.with_context(|| format!("cannot write {}", path.display())).map(|()| true)
-            }
-        }
-    }
-}
-
-async fn record(mut watcher: Watcher, mut sink: Sink) -> anyhow::Result<()> {
-    let mut recording = Recording::default();
-    while let Some(mut seen) = watcher.next().await {
-        let (mut out, mut handled) = (Vec::new(), Vec::new());
-        loop {
-            recording.add(&seen, &mut out);
-            if out.len() >= BATCH {
-                break;
-            }
-            // What is there goes out in one write; a burst of packets is not a burst of system calls.
-            match watcher.ready() {
-                Some(next) => handled.push(std::mem::replace(&mut seen, next)),
-                None => break,
-            }
-        }
-        let written = sink.write(out).await?;
-        // Each is told to be handled, and its room given back, by being dropped.
-        drop((handled, seen));
-        if !written {
-            break;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The flags of a server of TLS.
 
 use super::duration;
+use crate::watching::WatchTls;
 use clap::{ArgAction, Args, ValueEnum};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tapline::{
@@ -53,6 +54,8 @@ pub struct Tls {
     /// For the TLS handshake, after the hello
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub handshake_timeout: Duration,
+    #[command(flatten)]
+    pub watch: WatchTls,
 }
 
 impl Tls {

@@ -8,6 +8,7 @@ use crate::{
     args::{self, Limit, UsageError},
     identity::Made,
     serve::Session,
+    watching::Watching,
 };
 use content::Content;
 use datagrams::Datagrams;
@@ -80,7 +81,7 @@ struct Answering {
 }
 
 /// Flags that say nothing without `--tls`.
-const OF_TLS: [&str; 12] = [
+const OF_TLS: [&str; 14] = [
     "cert",
     "key",
     "name",
@@ -93,6 +94,8 @@ const OF_TLS: [&str; 12] = [
     "starttls",
     "handshake_timeout",
     "hello_timeout",
+    "keylog",
+    "record_tls",
 ];
 
 /// What is left of the 65,535 bytes of an IPv4 packet after its header and that of UDP.
@@ -125,15 +128,26 @@ impl Listen {
             let datagrams = Datagrams { answer, output, idle: self.idle_timeout.0 };
             return self.serve.run_datagrams(server, datagrams, session, |_| {}).await;
         }
-        let identity = move || self.tls.then(|| self.identity.terminator(self.hello.hello_timeout)).transpose();
+        self.identity.watch.check(&self.serve, &session.reporter, &[("--output", self.showing.written())])?;
+        let seeing = session.preparing(self.identity.watch.open()).await??;
+        let keys = seeing.of_clients();
+        let identity = move || self.tls.then(|| self.identity.terminator(self.hello.hello_timeout, keys)).transpose();
         let (terminator, made) = session.reading(identity).await?.unzip();
-        let server = self.serve.bind(&self.listen, session).await?;
+        let server = self.serve.bind(&self.listen, session).await?.watched_by(seeing.wire());
+        let mut watching = Watching::default();
+        let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
         let output = session.preparing(self.showing.output(&session.reporter)).await??;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
         let events = session.reporter.events();
-        let started = |addr: &Endpoint| made.iter().flatten().for_each(|made: &Made| made.announce(addr, &events));
+        let started = |addr: &Endpoint| {
+            for note in &notes {
+                session.reporter.note(note);
+            }
+            made.iter().flatten().for_each(|made: &Made| made.announce(addr, &events));
+        };
         // `made` owns the CA's file: it is there as long as the command runs.
-        self.serve.run(server, handler, session, started).await
+        let served = self.serve.run(server, handler, session, started).await;
+        watching.finish(served, session).await
     }
 }
 

@@ -53,10 +53,16 @@ Examples:
 
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        self.tls.watch.check(&self.serve, &session.reporter, &[("--record", self.relay.watch.recorded())])?;
+        let seeing = session.preparing(self.tls.watch.open()).await??;
+        let keys = seeing.of_clients();
         let starttls = self.tls.starttls.map(Starttls::from);
-        let (terminator, made) = session.reading(move || self.tls.terminator(self.hello.hello_timeout)).await?;
+        let (terminator, made) = session.reading(move || self.tls.terminator(self.hello.hello_timeout, keys)).await?;
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let mut dialer = session.reading(move || self.connect.dialer()).await?;
+        if let Some(keys) = seeing.of_targets() {
+            dialer.tls = dialer.tls.telling(keys);
+        }
         // Also for clients that agree on none: a target whose TLS begins with the first byte may insist on its protocol.
         if let Some(protocol) = starttls.and_then(Starttls::alpn) {
             dialer.tls = dialer.tls.offering(protocol);
@@ -64,12 +70,17 @@ impl TlsTerminate {
         let announce = self.announce.version();
         // One target is all there is: what its checks said would change nothing.
         let checks = self.balance.checks(Probe::Connect(announce)).filter(|_| self.targets.len() > 1);
-        let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
+        let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
+        let server = server.watched_by(seeing.wire());
+        let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
         let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
         let started = |addr: &Endpoint| {
             pool.announce(&events);
             relay.announce(&events);
+            for note in &notes {
+                session.reporter.note(note);
+            }
             if let Some(made) = &made {
                 made.announce(addr, &events);
             }

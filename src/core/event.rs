@@ -1,8 +1,10 @@
 //! What happens, as values: everything that tapline could say about its work is an [`Event`], and every connection
 //! ends with an [`End`] that names who ended it, in which phase, and why.
 
+mod handshake;
 mod progress;
 
+pub use handshake::{Handshake, Offered, group_text};
 pub use progress::{Progress, Traffic};
 
 use crate::{
@@ -35,16 +37,7 @@ pub enum Event {
     /// The start of a connection was read and a rule was chosen for it, or none.
     Routed(Box<Routed>),
     /// A TLS handshake with the client is complete.
-    Handshake {
-        id: ConnId,
-        name: Option<String>,
-        version: String,
-        cipher: String,
-        group: Option<String>,
-        alpn: Option<String>,
-        resumed: bool,
-        client: Option<Box<Client>>,
-    },
+    Handshake(Box<Handshake>),
     /// A TLS handshake with a client failed, whose hello was read: the `name` that it asked for, the `versions` that it
     /// offered, and the alert that told one end of it.
     HandshakeFailed { id: ConnId, name: Option<String>, versions: Vec<String>, alert: Option<SentAlert>, why: String },

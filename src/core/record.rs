@@ -91,7 +91,10 @@ impl Recording {
                 let Some(mut conversation) = self.open.remove(&seen.id) else { return };
                 conversation.say(usize::from(!by_client), RST | ACK, b"", seen.at, "", out);
             }
-            What::Closed | What::Settle(_) | What::Last => {}
+            What::Secrets(lines) => secrets(out, lines),
+            // One that nobody has reset may still be open at the client's side.
+            What::Closed => drop(self.open.remove(&seen.id)),
+            What::Settle(_) | What::Last => {}
         }
     }
 }
@@ -153,6 +156,18 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
     out.extend(length);
     out.extend(body);
     out.extend(length);
+}
+
+/// A Decryption Secrets Block with lines of a TLS key log (draft-ietf-opsawg-pcapng section 4.7): it is for the packets after
+/// it.
+fn secrets(out: &mut Vec<u8>, lines: &[u8]) {
+    const TLS_KEY_LOG: u32 = 0x544c_534b;
+    let mut body = Vec::with_capacity(lines.len() + 12);
+    body.extend(TLS_KEY_LOG.to_le_bytes());
+    body.extend((lines.len() as u32).to_le_bytes());
+    body.extend(lines);
+    pad(&mut body);
+    block(out, 10, &body);
 }
 
 fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {

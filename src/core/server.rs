@@ -10,6 +10,7 @@ use crate::{
     seldom::Seldom,
     shutdown::Shutdown,
     stream::{Socket, Stream},
+    tap::{Tap, WireTap},
 };
 use listener::Listener;
 pub(crate) use listener::bind_every;
@@ -109,6 +110,7 @@ pub struct BindError {
 pub struct Server {
     listener: Listener,
     addr: Endpoint,
+    tap: Option<Tap>,
 }
 
 impl Server {
@@ -119,7 +121,13 @@ impl Server {
     pub async fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
         let with_addr = Listener::bind(addr).await.and_then(|listener| Ok((listener.addr()?, listener)));
         let (endpoint, listener) = with_addr.map_err(|error| BindError { addr: addr.clone(), error })?;
-        Ok(Self { listener, addr: endpoint })
+        Ok(Self { listener, addr: endpoint, tap: None })
+    }
+
+    /// Tells `tap` of what passes at the sockets of its clients, from the first byte on.
+    #[must_use]
+    pub fn watched_by(self, tap: Option<Tap>) -> Self {
+        Self { tap, ..self }
     }
 
     /// The real address: the port that the kernel chose where port 0 was asked for.
@@ -159,7 +167,7 @@ impl Server {
             let opened = Opened { id: ConnId(accepted), peer, traffic: Arc::default() };
             let guard = Guard::new(opened, events, &tally, workers.place(), permit);
             let on = guard.place.events.clone();
-            tasks.spawn_on(run(handler.clone(), socket, guard, shutdown.clone()), &on);
+            tasks.spawn_on(run(handler.clone(), socket, guard, self.tap.clone(), shutdown.clone()), &on);
         }
         let unserved = self.listener.reset_waiting().await;
         if unserved > 0 {
@@ -175,9 +183,16 @@ impl Server {
 }
 
 /// The task of a connection. Not an `async fn`, which would keep its arguments twice for as long as the connection lives.
-fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, shutdown: Shutdown) -> impl Future<Output = ()> + Send {
+fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, tap: Option<Tap>, shutdown: Shutdown) -> impl Future<Output = ()> + Send {
     async move {
-        let stream = match Stream::new(socket, guard.traffic.clone()) {
+        let stream = Stream::new(socket, guard.traffic.clone()).and_then(|stream| match &tap {
+            Some(tap) => {
+                let local = stream.local_addr()?;
+                Ok(stream.watched_by(WireTap::new(tap, guard.id, &guard.peer, local)))
+            }
+            None => Ok(stream),
+        });
+        let stream = match stream {
             Ok(stream) => stream,
             Err(error) => return guard.report(End::io(By::Local, Phase::Accept, &error)),
         };
@@ -195,6 +210,13 @@ fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, shutdown: Shut
             end = handler.handle(conn) => end,
             () = shutdown.aborting() => guard.aborted(&shutdown),
         };
+        if let Some(tap) = &tap {
+            // The end of a connection is told after its bytes, unless there is no time for that.
+            let told = Box::pin(async {
+                tokio::select! { () = tap.settle(guard.id) => {}, () = shutdown.aborting() => {} }
+            });
+            told.await;
+        }
         guard.report(end);
     }
 }

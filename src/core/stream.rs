@@ -4,9 +4,16 @@
 
 mod tls;
 
-use crate::{addr::Endpoint, certificate::Subject, event::Traffic};
-use bytes::{Buf, BytesMut};
-use rustls::NamedGroup;
+use crate::{
+    addr::Endpoint,
+    certificate::Subject,
+    event::{Traffic, group_text},
+    fault::Direction,
+    hello::names,
+    tap::WireTap,
+    tls::Established,
+};
+use bytes::{Buf, Bytes, BytesMut};
 use std::{
     io,
     pin::Pin,
@@ -38,6 +45,8 @@ struct Wire {
     traffic: Arc<Traffic>,
     /// An error of TLS that came in one read with plaintext, which goes first.
     failed: Option<io::Error>,
+    /// Who watches the socket.
+    tap: Option<Box<WireTap>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +54,10 @@ enum Io {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
-    Tls(Box<tokio_rustls::TlsStream<Stream>>),
+    /// Our end of TLS is the server's.
+    Server(Box<Established>),
+    /// Our end of TLS is the client's.
+    Client(Box<tokio_rustls::client::TlsStream<Stream>>),
 }
 
 /// What a TLS handshake agreed on.
@@ -63,6 +75,10 @@ pub struct TlsSession {
     pub alpn: Option<Vec<u8>>,
     /// The group of the key exchange by its IANA name; none where a session of TLS 1.2 was taken up again.
     pub group: Option<String>,
+    /// Whether that group withstands quantum computers, as far as anyone knows.
+    pub post_quantum: bool,
+    /// Whether the client was asked for another key share by HelloRetryRequest.
+    pub retry: bool,
     /// The certificate that the client has shown, in this connection or in the one that its session is from. It was found
     /// good then, and is checked anew where the session was taken up again.
     pub client: Option<ClientCertificate>,
@@ -75,6 +91,33 @@ pub struct ClientCertificate {
     pub der: Vec<u8>,
     /// Who it is for.
     pub subject: Subject,
+}
+
+impl TlsSession {
+    /// What `session` has agreed on with a client that asked for `name`.
+    pub(crate) fn of(name: Option<String>, session: &rustls::CommonState) -> Self {
+        let group = session.negotiated_key_exchange_group().map(|group| u16::from(group.name()));
+        Self {
+            name,
+            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
+            // rustls marks the suites of TLS 1.3, which IANA does not.
+            cipher: session
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or("unknown")
+                .replace("TLS13_", "TLS_"),
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            group: group.map(group_text),
+            post_quantum: group.is_some_and(names::is_post_quantum),
+            retry: session.handshake_kind() == Some(rustls::HandshakeKind::FullWithHelloRetryRequest),
+            client: session.peer_certificates().and_then(<[_]>::first).and_then(|der| {
+                // The library has read it before: this never fails.
+                let subject = Subject::read(der)?;
+                Some(ClientCertificate { der: der.to_vec(), subject })
+            }),
+        }
+    }
 }
 
 /// What looking at the first bytes of a stream came to.
@@ -112,11 +155,18 @@ impl From<tokio::net::UnixStream> for Stream {
     }
 }
 
-impl From<tokio_rustls::TlsStream<Stream>> for Stream {
-    fn from(tls: tokio_rustls::TlsStream<Stream>) -> Self {
+impl From<Established> for Stream {
+    fn from(tls: Established) -> Self {
         // The stream below counts: the bytes of a connection are those at its socket.
+        let traffic = tls.below().traffic().clone();
+        Self::over(Io::Server(Box::new(tls)), traffic)
+    }
+}
+
+impl From<tokio_rustls::client::TlsStream<Stream>> for Stream {
+    fn from(tls: tokio_rustls::client::TlsStream<Stream>) -> Self {
         let traffic = tls.get_ref().0.traffic().clone();
-        Self::over(Io::Tls(Box::new(tls)), traffic)
+        Self::over(Io::Client(Box::new(tls)), traffic)
     }
 }
 
@@ -135,7 +185,13 @@ impl Stream {
     }
 
     fn over(io: Io, traffic: Arc<Traffic>) -> Self {
-        Self { head: BytesMut::new(), wire: Wire { io, traffic, failed: None }, shut: false }
+        Self { head: BytesMut::new(), wire: Wire { io, traffic, failed: None, tap: None }, shut: false }
+    }
+
+    /// Tells `tap` of everything that passes at the socket from here on.
+    pub(crate) fn watched_by(mut self, tap: WireTap) -> Self {
+        self.wire.tap = Some(Box::new(tap));
+        self
     }
 
     /// The counters of this stream's socket.
@@ -205,11 +261,11 @@ impl Stream {
         std::mem::take(&mut self.head)
     }
 
-    /// The TCP socket below, where nothing stands between it and the reader: no TLS and no probed bytes.
+    /// The TCP socket below, where nothing stands between it and the reader: no TLS, no probed bytes and nobody who watches.
     #[must_use]
     pub fn bare_tcp(&self) -> Option<&TcpStream> {
         match &self.wire.io {
-            Io::Tcp(tcp) if self.head.is_empty() => Some(tcp),
+            Io::Tcp(tcp) if self.head.is_empty() && self.wire.tap.is_none() => Some(tcp),
             _ => None,
         }
     }
@@ -217,31 +273,10 @@ impl Stream {
     /// What was agreed on with a TLS client, where the stream is one.
     #[must_use]
     pub fn tls_session(&self) -> Option<TlsSession> {
-        let Io::Tls(tls) = &self.wire.io else { return None };
-        let tokio_rustls::TlsStream::Server(tls) = &**tls else { return None };
-        let (_, session) = tls.get_ref();
-        Some(TlsSession {
-            name: session.server_name().map(str::to_owned),
-            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
-            // rustls marks the suites of TLS 1.3, which IANA does not.
-            cipher: session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or("unknown")
-                .replace("TLS13_", "TLS_"),
-            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
-            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            // IANA has this one in lower case.
-            group: session.negotiated_key_exchange_group().map(|group| match group.name() {
-                NamedGroup::X25519 => "x25519".to_owned(),
-                other => other.as_str().map_or_else(|| format!("{:#06x}", u16::from(other)), str::to_owned),
-            }),
-            client: session.peer_certificates().and_then(<[_]>::first).and_then(|der| {
-                // The library has read it before: this never fails.
-                let subject = Subject::read(der)?;
-                Some(ClientCertificate { der: der.to_vec(), subject })
-            }),
-        })
+        match &self.wire.io {
+            Io::Server(tls) => Some(tls.session().clone()),
+            _ => None,
+        }
     }
 
     /// Marks the writing side as shut by someone who did so on the socket itself.
@@ -252,8 +287,10 @@ impl Stream {
     /// Takes back that the writing side was shut: dropping the stream sends RST all the same.
     pub(crate) fn reset_when_dropped(&mut self) {
         self.shut = false;
-        if let Io::Tls(tls) = &mut self.wire.io {
-            tls.get_mut().0.reset_when_dropped();
+        match &mut self.wire.io {
+            Io::Server(tls) => tls.below_mut().reset_when_dropped(),
+            Io::Client(tls) => tls.get_mut().0.reset_when_dropped(),
+            _ => {}
         }
     }
 
@@ -261,7 +298,8 @@ impl Stream {
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match &self.wire.io {
             Io::Tcp(tcp) => Some(tcp),
-            Io::Tls(tls) => tls.get_ref().0.tcp(),
+            Io::Server(tls) => tls.below().tcp(),
+            Io::Client(tls) => tls.get_ref().0.tcp(),
             #[cfg(unix)]
             Io::Unix(_) => None,
         }
@@ -274,7 +312,8 @@ impl Stream {
     pub fn local_addr(&self) -> io::Result<Endpoint> {
         match &self.wire.io {
             Io::Tcp(tcp) => tcp.local_addr().map(Endpoint::tcp),
-            Io::Tls(tls) => tls.get_ref().0.local_addr(),
+            Io::Server(tls) => tls.below().local_addr(),
+            Io::Client(tls) => tls.get_ref().0.local_addr(),
             #[cfg(unix)]
             Io::Unix(unix) => Ok(Endpoint::Unix(unix.local_addr()?.as_pathname().map(std::path::Path::to_owned))),
         }
@@ -336,6 +375,9 @@ impl Drop for Stream {
             // Fails only for a socket that is dead already.
             let _ = tcp.set_zero_linger();
         }
+        if let Some(tap) = self.wire.tap.take() {
+            tap.closed(self.shut);
+        }
     }
 }
 
@@ -356,40 +398,71 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        match &mut this.io {
-            Io::Tls(tls) => return tls::poll_read(cx, tls, &mut this.failed, buffer),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, buffer))?,
+        ready!(this.poll_ready(cx));
+        let read = match &mut this.io {
+            Io::Server(tls) => return Pin::new(tls).poll_read(cx, buffer),
+            Io::Client(tls) => return tls::poll_read(cx, tls, &mut this.failed, buffer),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, buffer)),
             #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_read(cx, buffer))?,
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_read(cx, buffer)),
+        };
+        let bytes = &buffer.filled()[before..];
+        this.traffic.add_received(bytes.len());
+        if let Some(tap) = &mut this.tap {
+            match &read {
+                Ok(()) if bytes.is_empty() && buffer.remaining() > 0 => tap.ended(Direction::Up),
+                Ok(()) => tap.passed(Direction::Up, Bytes::copy_from_slice(bytes)),
+                Err(error) => tap.failed(error),
+            }
         }
-        this.traffic.add_received(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
+        Poll::Ready(read)
+    }
+}
+
+impl Wire {
+    /// Who watches may make the socket wait.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tap.as_mut().map_or(Poll::Ready(()), |tap| tap.poll_ready(cx))
+    }
+
+    /// Counts and tells what a write of `parts` came to.
+    fn written<'a>(&mut self, written: io::Result<usize>, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
+        self.traffic.add_sent(*written.as_ref().unwrap_or(&0));
+        if let Some(tap) = &mut self.tap {
+            match &written {
+                Ok(n) => tap.passed(Direction::Down, parts.flatten().take(*n).copied().collect()),
+                Err(error) => tap.failed(error),
+            }
+        }
+        written
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let Wire { io, traffic, .. } = &mut self.get_mut().wire;
-        let written = match io {
-            Io::Tls(tls) => return Pin::new(tls).poll_write(cx, data),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, data))?,
+        let wire = &mut self.get_mut().wire;
+        ready!(wire.poll_ready(cx));
+        let written = match &mut wire.io {
+            Io::Server(tls) => return Pin::new(tls).poll_write(cx, data),
+            Io::Client(tls) => return Pin::new(tls).poll_write(cx, data),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, data)),
             #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_write(cx, data))?,
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_write(cx, data)),
         };
-        traffic.add_sent(written);
-        Poll::Ready(Ok(written))
+        Poll::Ready(wire.written(written, std::iter::once(data)))
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let Wire { io, traffic, .. } = &mut self.get_mut().wire;
-        let written = match io {
-            Io::Tls(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write_vectored(cx, data))?,
+        let wire = &mut self.get_mut().wire;
+        ready!(wire.poll_ready(cx));
+        let written = match &mut wire.io {
+            Io::Server(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
+            Io::Client(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
+            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write_vectored(cx, data)),
             #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_write_vectored(cx, data))?,
+            Io::Unix(unix) => ready!(Pin::new(unix).poll_write_vectored(cx, data)),
         };
-        traffic.add_sent(written);
-        Poll::Ready(Ok(written))
+        Poll::Ready(wire.written(written, data.iter().map(|part| &**part)))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -398,7 +471,8 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().wire.io {
-            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Io::Server(tls) => Pin::new(tls).poll_flush(cx),
+            Io::Client(tls) => Pin::new(tls).poll_flush(cx),
             Io::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
             #[cfg(unix)]
             Io::Unix(unix) => Pin::new(unix).poll_flush(cx),
@@ -408,8 +482,10 @@ impl AsyncWrite for Stream {
     /// FIN; for TLS close_notify first, then FIN.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.wire.poll_ready(cx));
         let result = match &mut this.wire.io {
-            Io::Tls(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
+            Io::Server(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
+            Io::Client(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
             Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_shutdown(cx)),
             #[cfg(unix)]
             Io::Unix(unix) => ready!(Pin::new(unix).poll_shutdown(cx)),
@@ -418,6 +494,9 @@ impl AsyncWrite for Stream {
             // The peer is gone already: there is nobody left to tell.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
             other => other?,
+        }
+        if let Some(tap) = &this.wire.tap {
+            tap.ended(Direction::Down);
         }
         this.shut = true;
         Poll::Ready(Ok(()))

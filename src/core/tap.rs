@@ -1,5 +1,9 @@
-//! Watching relayed bytes: what passes at the client's side, as values in a queue. Nothing is dropped: whoever puts bytes
-//! in waits where too many are not taken out.
+//! Watching bytes: what passes at the client's side, as values in a queue. Nothing is dropped: whoever puts bytes in waits
+//! where too many are not taken out.
+
+mod wire;
+
+pub(crate) use wire::WireTap;
 
 use crate::{addr::Endpoint, event::ConnId, fault::Direction};
 use bytes::Bytes;
@@ -17,7 +21,8 @@ use tokio::sync::{
 };
 
 /// Bytes of all connections that wait to be taken out, at most: with more, their connections wait. What else is put in
-/// takes no room: a connection settles before it ends, so that only a few such things of each wait.
+/// takes no room: a connection settles before it ends, so that only a few such things of each wait. Secrets take what room
+/// there is, and their sessions do not begin without any.
 const ROOM: usize = 4 << 20;
 /// What bytes take up beside themselves: their place in the queue and their share of an allocation.
 const EACH: usize = size_of::<Seen>() + 64;
@@ -38,10 +43,14 @@ pub struct Seen {
 /// What was seen.
 #[derive(Debug)]
 pub enum What {
-    /// It is relayed from here on.
+    /// It is relayed, or where its socket is watched served, from here on.
     Opened { peer: Endpoint, client: Endpoint, target: Endpoint },
     /// Bytes passed at the client's side: decrypted ones where TLS was terminated there, and those before TLS to the target.
+    /// Where the socket is watched, those on the wire.
     Bytes(Direction, Bytes),
+    /// A line of a key log with its end: what it takes to decrypt bytes that come after it. It tells itself, by the random
+    /// of its hello, which connection it is of.
+    Secrets(Bytes),
     /// A direction ended, after all of its bytes.
     Ended(Direction),
     /// It was reset: by the client, or towards it.
@@ -93,14 +102,43 @@ impl Tap {
     }
 
     fn put(&self, id: ConnId, what: What, room: Option<OwnedSemaphorePermit>) {
+        self.put_at(SystemTime::now(), id, what, room);
+    }
+
+    fn put_at(&self, at: SystemTime, id: ConnId, what: What, room: Option<OwnedSemaphorePermit>) {
         // Where nobody watches any more, nobody is to be told.
-        let _ = self.queue.send(Seen { id, at: SystemTime::now(), what, _room: room });
+        let _ = self.queue.send(Seen { id, at, what, _room: room });
+    }
+
+    /// Waits until there is room for anything.
+    pub(crate) async fn room(&self) {
+        // It fails where nobody watches any more, and then nothing waits.
+        let _ = self.room.acquire().await;
+    }
+
+    /// A line of a key log. It does not wait: [`Tap::room`] does, before each session.
+    pub(crate) fn secrets(&self, line: Bytes) {
+        let room = self.room.clone().try_acquire_many_owned(size(&line)).ok();
+        self.put(ConnId(0), What::Secrets(line), room);
+    }
+
+    /// Waits until everything of a connection so far was handled.
+    pub(crate) async fn settle(&self, id: ConnId) {
+        let (dropped, settled) = oneshot::channel();
+        self.put(id, What::Settle(dropped), None);
+        // Dropped, as it always is.
+        let _ = settled.await;
     }
 
     pub(crate) fn open(&self, id: ConnId, peer: Endpoint, client: Endpoint, target: Endpoint) -> Tapped {
         self.put(id, What::Opened { peer, client, target }, None);
         Tapped { tap: self.clone(), id, ended: Default::default(), by_client: AtomicBool::new(false) }
     }
+}
+
+/// The room that bytes take up.
+fn size(bytes: &Bytes) -> u32 {
+    u32::try_from((bytes.len() + EACH).min(ROOM)).unwrap_or(u32::MAX)
 }
 
 impl Watcher {
@@ -135,8 +173,7 @@ impl Drop for Watcher {
 impl Tapped {
     /// Waits for room.
     pub(crate) async fn bytes(&self, direction: Direction, bytes: &Bytes) {
-        let size = u32::try_from((bytes.len() + EACH).min(ROOM)).unwrap_or(u32::MAX);
-        if let Ok(room) = self.tap.room.clone().acquire_many_owned(size).await {
+        if let Ok(room) = self.tap.room.clone().acquire_many_owned(size(bytes)).await {
             self.tap.put(self.id, What::Bytes(direction, bytes.clone()), Some(room));
         }
     }
@@ -148,10 +185,7 @@ impl Tapped {
 
     /// Waits until everything so far was handled.
     pub(crate) async fn settle(&self) {
-        let (dropped, settled) = oneshot::channel();
-        self.tap.put(self.id, What::Settle(dropped), None);
-        // Dropped, as it always is.
-        let _ = settled.await;
+        self.tap.settle(self.id).await;
     }
 
     /// The client is to blame for the end.

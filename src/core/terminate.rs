@@ -1,18 +1,21 @@
 //! Taking TLS off a client's connection: its hello, the handshake, and clear words to those that do not speak TLS.
 
 use crate::{
-    event::{By, Client, ConnId, End, Event, Events, Phase, brief, io_words},
+    event::{By, Client, ConnId, End, Event, Events, Handshake, Offered, Phase, brief, io_words},
     hello::{Alert, Framing, Name, Protocol, names},
     host::{Request, Version},
     opening::{self, Answer, Bad, Http2Error, Opening},
     peek,
     server::Conn,
     starttls::Starttls,
-    stream::{ClientCertificate, Stream, TlsSession},
+    stream::{ClientCertificate, Stream},
     text::text,
-    tls::{Failure, Peer, ServerTls},
+    tls::{Failure, Peer, ServerTls, witness::witnessed},
 };
-use std::{fmt, io, time::Duration};
+use std::{
+    fmt, io,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// The server's end of TLS, and how long clients may take.
@@ -31,11 +34,10 @@ pub struct Terminator {
 /// TLS 1.2 in a hello.
 const TLS12: u16 = 0x0303;
 
-/// What a client asked for, to be told where the handshake fails.
+/// What a client asked for, to be told of the handshake.
 struct Asked {
     name: Name,
-    versions: Vec<u16>,
-    alpn: Vec<String>,
+    offered: Offered,
 }
 
 impl Terminator {
@@ -58,9 +60,9 @@ impl Terminator {
         }
         let asked = match opening::read(&mut conn.stream, self.hello_timeout, spent, self.starttls.is_none(), &conn.progress).await? {
             Opening::Tls(hello) if hello.came != Framing::Ssl2 => {
-                let alpn = hello.alpn_text();
-                conn.authority = hello.authority;
-                Asked { name: hello.name, versions: hello.versions, alpn }
+                let mut hello = *hello;
+                conn.authority = hello.authority.take();
+                Asked { name: std::mem::replace(&mut hello.name, Name::Absent), offered: hello.into() }
             }
             other => return Err(turn_away(conn.stream, other, self.starttls).await),
         };
@@ -69,18 +71,21 @@ impl Terminator {
             peek::refuse(conn.stream, Alert::ProtocolVersion).await;
             return Err(asked.fail(conn.id, &conn.events, By::Client, Failure::no_version(), self.tls.alpn()));
         }
-        let (by, failure) = match timeout(self.handshake_timeout, self.tls.accept(conn.stream)).await {
-            Ok(Ok(stream)) => {
+        let (started, traffic) = (Instant::now(), conn.stream.traffic().clone());
+        // What was read of the hello counts, and nothing before it.
+        let before = (traffic.received() - conn.stream.head().len() as u64, traffic.sent());
+        let (by, failure) = match timeout(self.handshake_timeout, witnessed(self.tls.accept(conn.stream))).await {
+            Ok((Ok(stream), witnessed)) => {
                 conn.stream = stream;
                 if let Some(session) = conn.stream.tls_session() {
-                    let TlsSession { name, version, cipher, resumed, alpn, group, client } = session;
-                    let client = client.map(|client| Box::new(self.told(&client)));
-                    let alpn = alpn.as_deref().map(text);
-                    conn.events.emit(Event::Handshake { id: conn.id, name, version, cipher, group, alpn, resumed, client });
+                    let passed = (traffic.received() - before.0, traffic.sent() - before.1);
+                    let client = session.client.as_ref().map(|client| self.told(client));
+                    let handshake = Handshake::new(conn.id, asked.offered, session, client, witnessed, passed, started.elapsed());
+                    conn.events.emit(Event::Handshake(Box::new(handshake)));
                 }
                 return Ok(conn);
             }
-            Ok(Err((error, stream))) => {
+            Ok((Err((error, stream)), _)) => {
                 // The alert is written; it must not be overtaken by a reset.
                 peek::close(stream).await;
                 let end = End::io(By::Client, Phase::Handshake, &error);
@@ -105,17 +110,17 @@ impl Asked {
     /// Whether it offers nothing but versions that nobody may accept (RFC 8996). rustls looks at what they lack first, and says
     /// that.
     fn is_too_old(&self) -> bool {
-        self.versions.iter().all(|version| *version < TLS12)
+        self.offered.versions.iter().all(|version| *version < TLS12)
     }
 
     /// Tells that the handshake failed, with what only the hello tells, and the protocols that are spoken here.
     fn fail(&self, id: ConnId, events: &Events, by: By, mut failure: Failure, protocols: &[Vec<u8>]) -> End {
         let sent = |alert| failure.alert.as_ref().is_some_and(|sent| sent.is_sent(alert));
-        if sent(Alert::ProtocolVersion) && self.versions.contains(&TLS12) {
+        if sent(Alert::ProtocolVersion) && self.offered.versions.contains(&TLS12) {
             failure.what += ", and TLS 1.2 is not spoken here (--min-tls)";
         } else if sent(Alert::NoApplicationProtocol) {
-            let ours: Vec<_> = protocols.iter().map(|protocol| text(protocol)).collect();
-            failure.what += &format!(": {} there, {} here (--alpn)", brief(&self.alpn.join(", ")), brief(&ours.join(", ")));
+            let (theirs, ours) = (brief(&listed(&self.offered.alpn)), brief(&listed(protocols)));
+            failure.what = format!("{}: {theirs} there, {ours} here (--alpn)", failure.what);
         }
         let end = End::failed(by, Phase::Handshake, format_args!("{failure}; {self}"));
         let Failure { what: why, alert } = failure;
@@ -125,8 +130,13 @@ impl Asked {
 
     /// The versions that were offered, in the client's order.
     fn versions(&self) -> Vec<String> {
-        self.versions.iter().copied().map(names::version_text).collect()
+        self.offered.versions.iter().copied().map(names::version_text).collect()
     }
+}
+
+/// Protocols, one after the other.
+fn listed(protocols: &[Vec<u8>]) -> String {
+    protocols.iter().map(|protocol| text(protocol)).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Asked {

@@ -1,18 +1,28 @@
 //! The two ends of TLS.
 
 mod allowed;
+mod buffer;
 mod client;
 mod clients;
+mod established;
 mod failure;
+mod handshake;
+mod keylog;
+mod record;
 mod server;
 mod settings;
+pub(crate) mod witness;
+
+pub(crate) use established::Established;
 
 pub use allowed::{AllowedClient, NoClientName};
 pub use client::{ClientTls, Trust};
 pub use clients::{ClientAuth, ClientRules, ClientVerifier, NotAllowed};
 pub use failure::{Failure, Peer, Sender, SentAlert};
+pub use keylog::KeyLog;
 pub use server::{NoLongerTaken, ServerTls};
 pub use settings::{ServerSettings, Version};
+pub use witness::{Shown, Witnessed};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

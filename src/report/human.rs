@@ -1,5 +1,6 @@
 //! Events and errors as lines for people.
 
+mod handshake;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use std::{
 use tapline::{
     announced::Told,
     capture::Summary,
-    event::{By, Client, End, Event, Phase},
+    event::{By, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
     proxy_header::Command,
@@ -33,7 +34,7 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
         Event::Opened { .. }
             | Event::Announced(_)
             | Event::Routed(_)
-            | Event::Handshake { .. }
+            | Event::Handshake(_)
             // The end of the connection says the same.
             | Event::HandshakeFailed { .. }
             | Event::Dialed { .. }
@@ -77,27 +78,22 @@ fn paint(color: bool, paint: Paint, text: &str) -> String {
     if color { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
 }
 
-/// An event as a line, without its end.
+/// An event as a line, a handshake as one for each step, without the last end.
 pub fn event(event: &Event, style: Style, started: Instant) -> String {
-    let mut line = line(event).put_together(style.stderr.color);
-    if let Event::Certificate { try_with, .. } = event {
-        // On a line of its own, to be copied.
-        let _ = write!(line, "\ntry: {}", safe(try_with));
-    }
+    let mut lines = match event {
+        Event::Handshake(handshake) => handshake::steps(handshake).iter().map(|step| safe(step)).collect(),
+        _ => vec![line(event).put_together(style.stderr.color)],
+    };
     if style.explain {
         let since = format!("+{:.3}s", started.elapsed().as_secs_f64());
-        line = format!("{} {line}", paint(style.stderr.color, DIM, &format!("{since:>9}")));
+        let since = paint(style.stderr.color, DIM, &format!("{since:>9}"));
+        lines = lines.iter().map(|line| format!("{since} {line}")).collect();
     }
-    line
-}
-
-/// Who a client is by its certificate.
-fn shown_by(client: &Client) -> String {
-    let Client { common_name, names, allowed } = client;
-    let all: Vec<&str> = common_name.iter().chain(names).map(String::as_str).collect();
-    let who = if all.is_empty() { "no name".to_owned() } else { all.join(", ") };
-    let allowed = allowed.as_deref().map_or(String::new(), |name| format!(" (allowed: {name})"));
-    format!(", client certificate of {who}{allowed}")
+    if let Event::Certificate { try_with, .. } = event {
+        // On a line of its own, to be copied.
+        lines.push(format!("try: {}", safe(try_with)));
+    }
+    lines.join("\n")
 }
 
 fn line(event: &Event) -> Line {
@@ -108,14 +104,6 @@ fn line(event: &Event) -> Line {
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
         Event::Announced(told) => announced(told),
         Event::Routed(routed) => format!("{} {routed}", routed.id),
-        Event::Handshake { id, name, version, cipher, group, alpn, resumed, client } => {
-            let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
-            let group = group.as_deref().map_or(String::new(), |group| format!(", {group}"));
-            let alpn = alpn.as_deref().map_or(String::new(), |alpn| format!(", ALPN {alpn}"));
-            let resumed = if *resumed { ", resumed" } else { "" };
-            let client = client.as_deref().map_or(String::new(), shown_by);
-            format!("{id} TLS handshake done: {version}, {cipher}{group}, {name}{alpn}{resumed}{client}")
-        }
         Event::HandshakeFailed { id, name, versions, alert, why } => {
             let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
             let alert = alert.as_ref().map_or(String::new(), |alert| format!(" ({alert})"));

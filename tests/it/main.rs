@@ -11,6 +11,7 @@ mod listen;
 mod packets;
 mod proxy;
 mod proxy_header;
+mod recordings;
 mod routes;
 mod scan;
 mod serving;

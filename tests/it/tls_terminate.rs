@@ -3,10 +3,12 @@
 mod clients;
 mod closing;
 mod crowd;
+mod explaining;
 mod failing;
 mod identity;
 mod matrix;
 mod protocol;
+mod seeing;
 mod starttls;
 mod targets;
 

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
+mod browser;
 mod captures;
+mod certificates;
+mod clients;
 mod closing;
 mod curl;
 mod datagrams;

@@ -141,3 +141,98 @@ fn s_client_reaches_a_mail_server_by_the_name_that_it_asks_for() {
     assert!(stderr.contains("Verification: OK"), "{stderr}");
     assert_eq!(router.event("routed")["outcome"], "matched");
 }
+
+#[test]
+fn psql_reaches_a_server_without_tls_through_tls_terminate() {
+    let server = Postgres::start();
+    let mut tapline = Tapline::start(&["tls-terminate", "0", &server.1.to_string(), "--starttls", "postgres", "--name", "a.test"]);
+    let ca = certificate_of(&mut tapline);
+    let addr = tapline.addr();
+    let psql = |name: &str, mode: &str| {
+        let to = format!("host={name} hostaddr={} port={} user=me dbname=postgres sslmode={mode} sslrootcert={ca}", addr.ip(), addr.port());
+        let query = "select ssl, sum(length(repeat('x', 1000))) from pg_stat_ssl, generate_series(1, 1000) where pid = pg_backend_pid() group by ssl";
+        finish(outside("psql").args([&to, "-XAtc", query]))
+    };
+    let started = Instant::now();
+    let first = loop {
+        let asked = psql("a.test", "verify-full");
+        if asked.code == Some(0) || started.elapsed() > DEADLINE {
+            break asked;
+        }
+    };
+    // The server has a connection in clear.
+    assert_eq!((first.stdout.as_str(), first.code), ("f|1000000\n", Some(0)), "{}", first.stderr);
+    let wrong = psql("b.test", "verify-full");
+    assert!(wrong.stderr.contains("does not match host name"), "{}", wrong.stderr);
+    let plain = psql("a.test", "disable");
+    assert!(plain.stderr.contains("TLS is required"), "{}", plain.stderr);
+}
+
+/// The file with the authority of a certificate made in memory.
+fn certificate_of(tapline: &mut Tapline) -> String {
+    tapline.event("certificate")["ca"].as_str().unwrap().to_owned()
+}
+
+/// A mail server without TLS, which keeps what it is sent.
+fn mail_server() -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
+    use std::io::BufRead;
+    let (sender, mails) = std::sync::mpsc::channel();
+    let addr = server(move |mut stream| {
+        let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        stream.write_all(b"220-mail.a.test\r\n220 ready\r\n").unwrap();
+        while let Some(line) = lines.next() {
+            let answer = match line.split(' ').next().unwrap_or_default() {
+                "EHLO" => "250-mail.a.test\r\n250 8BITMIME\r\n",
+                "DATA" => {
+                    stream.write_all(b"354 go\r\n").unwrap();
+                    let mail: Vec<_> = lines.by_ref().take_while(|line| line != ".").collect();
+                    let _ = sender.send(mail.join("\n"));
+                    "250 kept\r\n"
+                }
+                "QUIT" => return stream.write_all(b"221 bye\r\n").unwrap(),
+                _ => "250 OK\r\n",
+            };
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (addr, mails)
+}
+
+#[test]
+fn curl_sends_mail_to_a_server_without_tls_through_tls_terminate() {
+    let (addr, mails) = mail_server();
+    let mut tapline = Tapline::start(&["tls-terminate", "0", &addr.to_string(), "--starttls", "smtp"]);
+    let ca = certificate_of(&mut tapline);
+    let url = format!("smtp://{}/client.test", tapline.addr());
+    let curl = [
+        "-sS",
+        "--max-time",
+        "20",
+        "--ssl-reqd",
+        "--cacert",
+        &ca,
+        "--mail-from",
+        "me@a.test",
+        "--mail-rcpt",
+        "you@a.test",
+        "-T",
+        "-",
+        &url,
+    ];
+    let sent = finish_fed(outside("curl").args(curl), b"Subject: secret\r\n\r\nhello\r\n");
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    assert_eq!(mails.recv().unwrap(), "Subject: secret\n\nhello");
+    assert_eq!(tapline.closed()["failed"], false);
+}
+
+#[test]
+fn s_client_speaks_with_a_mail_server_without_tls_through_tls_terminate() {
+    let (addr, _mails) = mail_server();
+    let mut tapline = Tapline::start(&["tls-terminate", "0", &addr.to_string(), "--starttls", "smtp"]);
+    let args = ["s_client", "-starttls", "smtp", "-quiet", "-ign_eof", "-verify_return_error", "-CAfile"];
+    let said = finish_fed(
+        outside("openssl").args(args).arg(certificate_of(&mut tapline)).args(["-connect", &tapline.addr().to_string()]),
+        b"EHLO client.test\r\nQUIT\r\n",
+    );
+    assert!(said.stdout.contains("250-mail.a.test\r\n250 8BITMIME\r\n221 bye\r\n"), "{said:?}");
+}

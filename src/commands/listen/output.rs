@@ -80,6 +80,11 @@ impl Showing {
         }
     }
 
+    /// Where all bytes are written.
+    pub fn written(&self) -> Option<&PathBuf> {
+        self.output.as_ref()
+    }
+
     pub async fn output(&self, reporter: &Reporter) -> anyhow::Result<Output> {
         if self.discard {
             return Ok(Output::Nowhere);

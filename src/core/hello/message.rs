@@ -139,6 +139,28 @@ impl ClientHello {
         self.message.get(self.fields.compression_methods.clone()).unwrap_or_default()
     }
 
+    /// The groups for key exchange that it offers (RFC 8446 section 4.2.7), in its order, with GREASE; as far as the
+    /// extension can be read.
+    #[must_use]
+    pub fn groups(&self) -> Vec<u16> {
+        const SUPPORTED_GROUPS: u16 = 10;
+        list(self.extension(SUPPORTED_GROUPS).map(|extension| self.data(extension)), |rest| {
+            let (group, rest) = rest.split_first_chunk()?;
+            Some((u16::from_be_bytes(*group), rest))
+        })
+    }
+
+    /// The groups that it sends key shares for (RFC 8446 section 4.2.8), the same way.
+    #[must_use]
+    pub fn key_shares(&self) -> Vec<u16> {
+        const KEY_SHARE: u16 = 51;
+        list(self.extension(KEY_SHARE).map(|extension| self.data(extension)), |rest| {
+            let ([a, b, length @ ..], rest) = rest.split_first_chunk::<4>()?;
+            let rest = rest.get(usize::from(u16::from_be_bytes(*length))..)?;
+            Some((u16::from_be_bytes([*a, *b]), rest))
+        })
+    }
+
     /// How many cipher suites it offers, without GREASE.
     #[must_use]
     pub fn ciphers(&self) -> usize {
@@ -213,6 +235,17 @@ impl ClientHello {
     fn faulty(&mut self, offset: usize, what: &'static str) {
         self.faults.push(Malformed { offset: self.came.on_wire(offset), what });
     }
+}
+
+/// The items of a list with a 16-bit length, as far as they can be read: `item` takes one off.
+fn list(data: Option<&[u8]>, item: impl Fn(&[u8]) -> Option<(u16, &[u8])>) -> Vec<u16> {
+    let mut rest = data.and_then(|data| data.get(2..)).unwrap_or_default();
+    let mut items = Vec::new();
+    while let Some((next, after)) = item(rest) {
+        items.push(next);
+        rest = after;
+    }
+    items
 }
 
 /// The 16 values of RFC 8701, not the 256 that a bare mask would take.

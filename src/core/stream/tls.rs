@@ -25,7 +25,8 @@ impl Stream {
     /// The stream over the socket, whatever lies over it.
     fn bottom(&mut self) -> &mut Self {
         match self.wire.io {
-            Io::Tls(ref mut tls) => tls.get_mut().0.bottom(),
+            Io::Server(ref mut tls) => tls.below_mut().bottom(),
+            Io::Client(ref mut tls) => tls.get_mut().0.bottom(),
             _ => self,
         }
     }
@@ -34,7 +35,7 @@ impl Stream {
 /// Reads plaintext. Of records that come together and of which one is bad, or an alert, those before it are read first.
 pub(super) fn poll_read(
     cx: &mut Context<'_>,
-    tls: &mut tokio_rustls::TlsStream<Stream>,
+    tls: &mut tokio_rustls::client::TlsStream<Stream>,
     failed: &mut Option<io::Error>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
@@ -46,10 +47,7 @@ pub(super) fn poll_read(
             read => return Poll::Ready(read),
         },
     };
-    let mut reader = match tls {
-        tokio_rustls::TlsStream::Client(tls) => tls.get_mut().1.reader(),
-        tokio_rustls::TlsStream::Server(tls) => tls.get_mut().1.reader(),
-    };
+    let mut reader = tls.get_mut().1.reader();
     // An error here says only that there is nothing left.
     match io::Read::read(&mut reader, buffer.initialize_unfilled()).unwrap_or_default() {
         0 => Poll::Ready(Err(error)),

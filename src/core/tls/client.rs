@@ -1,6 +1,6 @@
 //! The client's end of TLS, for `tls:` targets.
 
-use super::provider;
+use super::{KeyLog, provider};
 use crate::{addr::Host, identity::IdentityError, stream::Stream};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -22,6 +22,7 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     /// The same for each protocol that was asked for.
     offering: Arc<Mutex<HashMap<Vec<u8>, Arc<ClientConfig>>>>,
+    keys: Option<KeyLog>,
 }
 
 impl fmt::Debug for ClientTls {
@@ -66,7 +67,16 @@ impl ClientTls {
         if matches!(trust, Trust::Anyone) {
             config.dangerous().set_certificate_verifier(Arc::new(BelieveAnyone(provider())));
         }
-        Ok(Self { config: Arc::new(config), offering: Arc::default() })
+        Ok(Self { config: Arc::new(config), offering: Arc::default(), keys: None })
+    }
+
+    /// The same, and the secrets of its sessions are told.
+    #[must_use]
+    pub fn telling(self, keys: KeyLog) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.key_log = Arc::new(keys.clone());
+        // Those that were made before tell nothing.
+        Self { config: Arc::new(config), offering: Arc::default(), keys: Some(keys) }
     }
 
     /// The same, but one protocol is offered by ALPN (RFC 7301). What is made for it is kept: only protocols that this side
@@ -80,7 +90,7 @@ impl ClientTls {
             config.alpn_protocols = vec![protocol.to_vec()];
             Arc::new(config)
         });
-        Self { config: config.clone(), offering: self.offering.clone() }
+        Self { config: config.clone(), offering: self.offering.clone(), keys: self.keys.clone() }
     }
 
     /// Handshakes as a client that asks for `host`.
@@ -94,11 +104,14 @@ impl ClientTls {
             Host::Name(name) => ServerName::try_from(name.clone())
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is no server name")))?,
         };
+        if let Some(keys) = &self.keys {
+            keys.room().await;
+        }
         let tls = TlsConnector::from(self.config.clone()).connect(name, stream).await?;
         if self.config.alpn_protocols.iter().any(|protocol| protocol == b"h2") && tls.get_ref().1.alpn_protocol().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "does not speak h2, which the client was promised"));
         }
-        Ok(tokio_rustls::TlsStream::Client(tls).into())
+        Ok(tls.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's end of TLS.
 
-use super::{AllowedClient, ClientAuth, ClientVerifier, ServerSettings, clients, provider};
+use super::{AllowedClient, ClientAuth, ServerSettings, handshake, provider, witness::Counted};
 use crate::{certificate::Subject, identity::Identity, stream::Stream};
 use rustls::{
     ServerConfig,
@@ -12,7 +12,6 @@ use std::{
     fmt, io,
     sync::{Arc, PoisonError, RwLock},
 };
-use tokio_rustls::TlsAcceptor;
 
 /// The server's end.
 #[derive(Clone)]
@@ -48,7 +47,7 @@ impl ServerTls {
     /// The library failed to set itself up.
     pub fn new(identity: &Identity, settings: &ServerSettings) -> Result<Self, rustls::Error> {
         let identities = Arc::new(SingleCertAndKey::from(identity.0.clone()));
-        let (tickets, settings) = (aws_lc_rs::Ticketer::new()?, settings.clone());
+        let (tickets, settings) = (Arc::new(Counted(aws_lc_rs::Ticketer::new()?)), settings.clone());
         let current = RwLock::new(Current::new(identities.clone(), tickets.clone(), &settings, settings.clients.clone())?);
         Ok(Self(Arc::new(Shared { identities, tickets, settings, current })))
     }
@@ -90,19 +89,12 @@ impl ServerTls {
     /// The handshake failed. The alert is written; the stream comes back so that it can be closed gently. A client that resumed
     /// a session and is no longer taken has shaken hands, and gets no alert: that error is a [`NoLongerTaken`].
     pub async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, Stream)> {
-        let Current { config, clients } = self.current();
-        // The library verifies, writes its alert and fails within one poll, after which nothing else runs before this.
-        let accepted = TlsAcceptor::from(config).accept(stream).into_fallible().await;
-        let tls = accepted.map_err(|(error, stream)| (named(error), stream))?;
-        let refused = match &clients {
-            ClientAuth::Asked(verifier) => resumed(verifier, tls.get_ref().1).err(),
-            ClientAuth::None => None,
-        };
-        let stream = tokio_rustls::TlsStream::Server(tls).into();
-        match refused {
-            Some(error) => Err((io::Error::new(io::ErrorKind::PermissionDenied, NoLongerTaken(error)), stream)),
-            None => Ok(stream),
+        if let Some(keys) = &self.0.settings.keys {
+            keys.room().await;
         }
+        let Current { config, clients } = self.current();
+        // The state of a handshake is large, and not kept for the life of the connection.
+        Box::pin(handshake::accept(config, &clients, stream)).await.map(Into::into)
     }
 }
 
@@ -119,10 +111,12 @@ impl Current {
             ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         };
         let mut config = builder.with_cert_resolver(identities);
+        // The record layer after the handshake is our own.
+        config.enable_secret_extraction = true;
         config.ticketer = tickets;
         config.alpn_protocols.clone_from(&settings.alpn);
         if let Some(keys) = &settings.keys {
-            config.key_log = keys.clone();
+            config.key_log = Arc::new(keys.clone());
         }
         Ok(Self { config: Arc::new(config), clients })
     }
@@ -131,19 +125,4 @@ impl Current {
 /// A client that has resumed a session of an earlier certificate, which is not good any more.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("resumed the session of a certificate that is no longer taken: {0}")]
-pub struct NoLongerTaken(rustls::Error);
-
-/// A session that is resumed brings its client's certificate along, which nobody has looked at since.
-fn resumed(verifier: &ClientVerifier, session: &rustls::ServerConnection) -> Result<(), rustls::Error> {
-    match session.handshake_kind() {
-        Some(rustls::HandshakeKind::Resumed) => verifier.still_good(session.peer_certificates()),
-        _ => Ok(()),
-    }
-}
-
-fn named(error: io::Error) -> io::Error {
-    match error.downcast::<rustls::Error>() {
-        Ok(error) => io::Error::new(io::ErrorKind::InvalidData, clients::with_names(error)),
-        Err(error) => error,
-    }
-}
+pub struct NoLongerTaken(pub(super) rustls::Error);

@@ -1,11 +1,10 @@
 //! What a server of TLS is asked for, besides who it is.
 
-use super::ClientAuth;
+use super::{ClientAuth, KeyLog};
 use rustls::{
-    KeyLog, SupportedProtocolVersion,
+    SupportedProtocolVersion,
     version::{TLS12, TLS13},
 };
-use std::sync::Arc;
 
 /// How a server speaks TLS. By default 1.2 and 1.3, without ALPN and client certificates.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +17,7 @@ pub struct ServerSettings {
     /// Whether clients are asked for certificates.
     pub clients: ClientAuth,
     /// Who is told the secrets of each connection.
-    pub keys: Option<Arc<dyn KeyLog>>,
+    pub keys: Option<KeyLog>,
 }
 
 /// A version of TLS. Those before are broken (RFC 8996).

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use tapline::{
     addr::Endpoint,
     capture::Summary,
-    event::ConnId,
+    event::{ConnId, Handshake, Offered},
     fault::{Direction, Lane},
     proxy_header::{Transport, Version},
     route::{Also, Outcome, Routed, Scheme},
+    tls::Shown,
 };
 
 #[test]
@@ -24,6 +25,50 @@ fn a_cause_is_told_once() {
     let error = anyhow::Error::new(BindError { addr: "80".parse().unwrap(), error: inner });
     assert_eq!(chain(&error), format!("cannot listen on 127.0.0.1:80: {text}"));
     assert!(hint(&error).unwrap().contains("port 0"));
+}
+
+/// A handshake with the same text wherever it has any.
+fn handshake(id: ConnId, text: &str) -> Event {
+    let (name, some) = (text.to_owned(), Some(text.to_owned()));
+    let alpn = vec![text.as_bytes().to_vec(); 6];
+    let offered = Offered { versions: vec![0x0304, 0x0303], groups: vec![0x11ec, 29, 23], key_shares: vec![29], alpn, size: 517 };
+    Event::Handshake(Box::new(Handshake {
+        id,
+        name: some.clone(),
+        version: name.clone(),
+        cipher: name.clone(),
+        group: some.clone(),
+        post_quantum: false,
+        alpn: some,
+        resumed: false,
+        retry: true,
+        client: Some(Client { common_name: Some(text.to_owned()), names: vec![text.to_owned()], allowed: Some(text.to_owned()) }),
+        offered,
+        certificate: Some(Shown { from: name, why: "exact name" }),
+        tickets: 2,
+        round_trips: 2,
+        received: 600,
+        sent: 1200,
+        elapsed: Duration::from_millis(2),
+    }))
+}
+
+#[test]
+fn a_handshake_is_told_step_by_step() {
+    let look = Look { terminal: false, color: false };
+    let style = Style { json: false, quiet: false, explain: true, stderr: look, stdout: look };
+    let text = super::event(&handshake(ConnId(7), "x"), style, Instant::now());
+    let steps: Vec<_> = text.lines().map(|line| line.split_once("s #7 TLS: ").unwrap().1).collect();
+    let wanted = [
+        "the client offers TLSv1.3, TLSv1.2, name x, ALPN x, x, x, x and 2 more, key shares for x25519 and 2 groups without one",
+        "the server chooses x, x, ALPN x",
+        "key exchange x: who records it now may decrypt it with a quantum computer later; no key share was for it, HelloRetryRequest asked \
+         for one, at the cost of a round trip",
+        "the server shows the certificate x: exact name",
+        "the client shows a certificate of x, x (allowed: x)",
+        "handshake done in 2.0 ms, 2 round trips, 600 B in, 1.2 KiB out, 2 tickets to take it up again",
+    ];
+    assert_eq!(steps, wanted);
 }
 
 /// Every event, with the same text wherever it has any.
@@ -95,16 +140,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Opened { id, peer: addr.clone() },
         Event::Announced(Box::new(header)),
         Event::Routed(Box::new(routed)),
-        Event::Handshake {
-            id,
-            name: some.clone(),
-            version: name.clone(),
-            cipher: name.clone(),
-            group: some.clone(),
-            alpn: some.clone(),
-            resumed: true,
-            client: Some(Box::new(Client { common_name: some.clone(), names: vec![name.clone()], allowed: some.clone() })),
-        },
+        handshake(id, text),
         Event::Recognised { id, what },
         Event::Saved { id, path: name.clone() },
         Event::DialFailed { id, target: shared.clone(), why: why.clone(), next: true },
@@ -130,6 +166,13 @@ fn every_event(text: &str) -> Vec<Event> {
     ]
 }
 
+/// The lines of an event as one: what is to be copied has one of its own, and so has each step of a handshake.
+fn whole(event: &Event, lines: &str) -> String {
+    let lines = lines.replace("\ntry: ", "");
+    assert_eq!(lines.split('\n').count(), if let Event::Handshake(_) = event { 5 } else { 1 }, "{lines:?}");
+    lines.replace('\n', "")
+}
+
 #[test]
 fn no_event_takes_untrusted_text_to_a_terminal_as_it_is() {
     let look = |color| Look { terminal: true, color };
@@ -137,12 +180,12 @@ fn no_event_takes_untrusted_text_to_a_terminal_as_it_is() {
     let hostile = "a\u{1b}]0;b\u{7}\u{9b}1m\u{202e}\n";
     for event in every_event(hostile) {
         let line = super::event(&event, style(false), Instant::now());
-        let line = line.replace("\ntry: ", "");
+        let line = whole(&event, &line);
         assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");
     }
     // With colour there is nothing else than colour.
     for event in every_event(hostile) {
-        let line = super::event(&event, style(true), Instant::now()).replace("\ntry: ", "");
+        let line = whole(&event, &super::event(&event, style(true), Instant::now()));
         let plain =
             [DIM, BAD, GOOD].iter().fold(line, |line, paint| line.replace(&paint.to_string(), "").replace(&format!("{paint:#}"), ""));
         assert!(!plain.contains(char::is_control), "{plain:?}");

@@ -1,47 +1,11 @@
 //! `--record`: the file holds every byte of every connection.
 
-use crate::support::*;
-use pcap_parser::{Block, PcapBlockOwned, PcapNGReader, traits::PcapReaderIterator};
+use crate::{recordings, support::*};
 use std::{
     io::{Read, Write},
     net::Shutdown,
-    path::Path,
     process::Stdio,
 };
-
-/// The payload of the packets of a recording by their ports, source first, with the last flags, and the comments.
-#[derive(Debug, Default)]
-struct Recorded {
-    bytes: std::collections::BTreeMap<(u16, u16), (Vec<u8>, u8)>,
-    comments: Vec<String>,
-}
-
-fn recorded(file: &[u8]) -> Recorded {
-    let (mut reader, mut all) = (PcapNGReader::new(1 << 20, file).unwrap(), Recorded::default());
-    loop {
-        match reader.next() {
-            Ok((size, block)) => {
-                if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = &block {
-                    let tcp = &packet.data[34..packet.caplen as usize];
-                    let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-                    let stream = all.bytes.entry((port(0), port(2))).or_default();
-                    stream.0.extend(&tcp[usize::from(tcp[12] >> 4) * 4..]);
-                    stream.1 = tcp[13];
-                    all.comments
-                        .extend(packet.options.iter().filter(|o| o.code.0 == 1).map(|o| String::from_utf8_lossy(&o.value).into_owned()));
-                }
-                reader.consume(size);
-            }
-            Err(pcap_parser::PcapError::Eof) => return all,
-            Err(pcap_parser::PcapError::Incomplete(_)) => reader.refill().unwrap(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
-}
-
-fn read_file(path: &Path) -> Recorded {
-    recorded(&std::fs::read(path).unwrap())
-}
 
 #[test]
 fn every_byte_of_every_connection_is_in_the_file() {
@@ -67,7 +31,7 @@ fn every_byte_of_every_connection_is_in_the_file() {
         assert_eq!((&closed["failed"], &closed["spliced"]), (&false.into(), &false.into()));
     }
     assert_eq!(tapline.stop(), Some(0));
-    let all = read_file(&path);
+    let all = recordings::read(&path);
     for (port, size) in ports.iter().zip([0, 5, 3_000_000]) {
         assert!(all.bytes[&(*port, target.port())].0 == pattern(size));
         assert_eq!(all.bytes[&(target.port(), *port)].0, b"answer");
@@ -90,7 +54,7 @@ fn a_reset_and_an_abort_are_resets_in_the_file() {
     let (aborted, _server) = (tapline.connect(), accept(&listener));
     tapline.event("dialed");
     assert_eq!(tapline.stop(), Some(5));
-    let all = read_file(&path);
+    let all = recordings::read(&path);
     assert_eq!(all.bytes[&(port, target.port())].1, 0x14);
     assert_eq!(all.bytes[&(target.port(), aborted.local_addr().unwrap().port())].1, 0x14);
 }

@@ -1,19 +1,14 @@
 //! tshark and `sni-peek` read the same in the hellos that clients of many kinds send.
 
 use super::facts::{Facts, ours, theirs};
-use crate::{captures::capture, support::*, tls};
+use crate::{browser::Browser, captures::capture, support::*, tls};
 use etherparse::PacketBuilder;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, kill_process_group},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::UdpSocket,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -76,45 +71,6 @@ fn names(hellos: &[Facts]) -> Vec<&str> {
     hellos.iter().map(|hello| &*hello.name).collect()
 }
 
-/// A client, with all that it starts, until this is dropped.
-struct Client {
-    child: Child,
-    _home: TempDir,
-}
-
-impl Client {
-    fn start(command: &mut Command, home: TempDir) -> Self {
-        command.env("HOME", home.path()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, _home: home }
-    }
-
-    fn chromium(flags: &[&str], url: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut command = outside("chromium");
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]);
-        command.args(["--disable-component-update", "--disable-sync", "--disable-breakpad", "--ignore-certificate-errors"]);
-        command.arg("--host-resolver-rules=MAP chromium.example.test 127.0.0.1");
-        command.arg(format!("--user-data-dir={}", home.path().display())).args(flags).args(["--dump-dom", url]);
-        Self::start(&mut command, home)
-    }
-
-    fn firefox(url: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let profile = home.path().join("profile");
-        std::fs::create_dir(&profile).unwrap();
-        Self::start(outside("firefox-esr").args(["--headless", "--no-remote", "--profile"]).arg(profile).arg(url), home)
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // Ended already is as good.
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let _ = self.child.wait();
-    }
-}
-
 /// The first connection on which anything came has ended.
 fn used(proxy: &mut Tapline) {
     while proxy.closed()["received"] == 0 {}
@@ -168,7 +124,7 @@ fn those_of_rustls_when_it_resumes_and_of_openssl_when_it_is_asked_again() {
 #[test]
 fn those_of_chromium() {
     let mut watched = Watched::start("alert");
-    let client = Client::chromium(&[], &format!("https://chromium.example.test:{}/", watched.port()));
+    let client = Browser::chromium(None, &["--ignore-certificate-errors"], &format!("https://chromium.example.test:{}/", watched.port()));
     used(&mut watched.proxy);
     drop(client);
     let hellos = watched.end();
@@ -179,7 +135,7 @@ fn those_of_chromium() {
 #[test]
 fn those_of_firefox() {
     let mut watched = Watched::start("alert");
-    let client = Client::firefox(&format!("https://localhost:{}/", watched.port()));
+    let client = Browser::firefox(None, &format!("https://localhost:{}/", watched.port()));
     used(&mut watched.proxy);
     drop(client);
     let hellos = watched.end();
@@ -217,12 +173,16 @@ fn those_of_chromium_in_quic_and_of_openssl_in_dtls() {
         let here = front.local_addr().unwrap();
         let client = if protocol == "quic" {
             let origin = format!("chromium.example.test:{}", here.port());
-            Client::chromium(&[&format!("--origin-to-force-quic-on={origin}")], &format!("https://{origin}/"))
+            Browser::chromium(
+                None,
+                &["--ignore-certificate-errors", &format!("--origin-to-force-quic-on={origin}")],
+                &format!("https://{origin}/"),
+            )
         } else {
             let mut command = outside("openssl");
             command.args(["s_client", "-dtls1_2", "-mtu", "300", "-connect", &here.to_string(), "-alpn", "h2,http/1.1"]);
             command.args(["-servername", "openssl.example.test"]);
-            Client::start(&mut command, tempfile::tempdir().unwrap())
+            Browser::start(&mut command, tempfile::tempdir().unwrap())
         };
         let file = relayed(&front, &peek, folder.path(), port);
         drop(client);
