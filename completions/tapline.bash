@@ -302,7 +302,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__listen)
-            opts="-q -h --hex --output --save --discard --echo --reply --greet --udp --tls --cert --key --name --handshake-timeout --keylog --record-tls --hello-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --hex --output --save --discard --echo --reply --greet --udp --tls --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -332,7 +332,15 @@ _tapline() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --name)
+                --certs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-out)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -836,7 +844,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__tls__subcmd__terminate)
-            opts="-q -h --cert --key --name --handshake-timeout --keylog --record-tls --hello-timeout --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -850,7 +858,15 @@ _tapline() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --name)
+                --certs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-out)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

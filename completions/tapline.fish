@@ -45,9 +45,11 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Wr
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l save -d 'Write each connection to a file of its own in DIR, which is made if need be, instead of showing the bytes. Named NUMBER-ADDRESS-PORT.bin, with another number where that exists: nothing is overwritten. None for one that sends nothing' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l reply -d 'Send this once, as soon as the client\'s first bytes (or its end) have come, then end this side and read on. A file is @FILE, /PATH, ./PATH or ../PATH; anything else is text, with \\r \\n \\t \\0 \\e \\xHH and \\\\' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l greet -d 'Send this as soon as a client is connected, as SSH and SMTP servers do, and go on; written as for --reply' -r
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l key -d 'Its private key (PEM)' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l cert -d 'Certificate chain (PEM), leaf first; may be given again [default: made in memory, with a CA for clients]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l key -d 'The private key (PEM) of the --cert of the same place; without any, each is in the file of its certificate' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l certs -d 'A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l names -d 'The names that certificates are made for in memory, each when a client asks for it; others are refused [default: localhost,*.localhost,127.0.0.1,::1]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l ca-out -d 'Write the certificate of the CA in memory here, to stay [default: a temporary file that goes with the command]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l min-tls -d 'The oldest version that is spoken: 1.2 or 1.3' -r -f -a "1.2\t''
 1.3\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l alpn -d 'Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]' -r
@@ -59,8 +61,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l client-crl -d
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
 smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l keylog -d 'Append the secrets of all TLS sessions to FILE, those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand listen" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. Its packets are made up as those of --record. Made for its owner alone' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l keylog -d 'Append the secrets of all TLS sessions to FILE, in tls-terminate those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. The packets are made up, their addresses, times and bytes are real. Made for its owner alone' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l idle-timeout -d 'Close a connection on which nothing passes for this long; noticed up to a quarter later ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
@@ -78,6 +80,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand listen" -l discard -d 'S
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l echo -d 'Send back what arrives'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l udp -d 'Receive datagrams (UDP): a session for each client address, which ends without one for --idle-timeout. --echo and --reply answer each datagram. What comes faster than it is shown is lost, and counted, as are the datagrams of more sessions than --max-connections'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l tls -d 'Speak TLS: what is shown, kept and answered is the plaintext. The flags below belong to it'
+complete -c tapline -n "__fish_tapline_using_subcommand listen" -l strict-sni -d 'Refuse clients that ask for a name that no certificate is for, or for none (alert unrecognized_name)'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l explain -d 'Say each step of each connection'
@@ -234,9 +237,11 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'J
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -d 'Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'Its private key (PEM)' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l name -d 'A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -d 'Certificate chain (PEM), leaf first; may be given again [default: made in memory, with a CA for clients]' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'The private key (PEM) of the --cert of the same place; without any, each is in the file of its certificate' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l certs -d 'A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l names -d 'The names that certificates are made for in memory, each when a client asks for it; others are refused [default: localhost,*.localhost,127.0.0.1,::1]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l ca-out -d 'Write the certificate of the CA in memory here, to stay [default: a temporary file that goes with the command]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l min-tls -d 'The oldest version that is spoken: 1.2 or 1.3' -r -f -a "1.2\t''
 1.3\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l alpn -d 'Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]' -r
@@ -248,8 +253,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l client
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l starttls -d 'Speak postgres or smtp with clients until TLS begins, within --hello-timeout' -r -f -a "postgres\t''
 smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handshake-timeout -d 'For the TLS handshake, after the hello' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keylog -d 'Append the secrets of all TLS sessions to FILE, those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. Its packets are made up as those of --record. Made for its owner alone' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keylog -d 'Append the secrets of all TLS sessions to FILE, in tls-terminate those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. The packets are made up, their addresses, times and bytes are real. Made for its owner alone' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
@@ -282,6 +287,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l proxy-
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l strict-sni -d 'Refuse clients that ask for a name that no certificate is for, or for none (alert unrecognized_name)'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'

@@ -3,11 +3,11 @@
 use super::duration;
 use crate::watching::WatchTls;
 use clap::{ArgAction, Args, ValueEnum};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 use tapline::{
-    identity::IdentityError,
+    identity::Allowed,
     starttls::Starttls,
-    tls::{AllowedClient, ClientAuth, ClientRules, ServerSettings, Version},
+    tls::{AllowedClient, ClientRules, ServerSettings, Version},
 };
 
 /// The server's end of TLS.
@@ -21,13 +21,14 @@ pub struct Tls {
     pub min_tls: MinTls,
     /// Protocols to agree on by ALPN, the best first, such as h2,http/1.1 [default: none, and what clients offer goes unanswered]
     ///
-    /// Give what the target speaks: the bytes reach it as they are. A client that offers only others is refused (alert 120,
+    /// In tls-terminate give what the target speaks: the bytes reach it as they are. A client that offers only others is refused (alert 120,
     /// no_application_protocol); one that offers none is not. A tls: target is offered what the client got, and nothing else.
     #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = protocol)]
     pub alpn: Vec<Protocol>,
     /// Ask clients for a certificate that leads to one of the authorities in this file (PEM)
     ///
-    /// A client whose session is resumed is checked anew.
+    /// A client whose session is resumed is checked anew. This file and those of --client-crl are read again when they change
+    /// and on SIGHUP; one that is broken then leaves what it was before.
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Whether a client without a certificate is refused: required or optional
@@ -47,8 +48,8 @@ pub struct Tls {
     /// Speak postgres or smtp with clients until TLS begins, within --hello-timeout
     ///
     /// postgres: SSLRequest is answered, TLS from the first byte (sslnegotiation=direct) is taken, and a client that asks for no
-    /// TLS is told that it is required. smtp: clients get nothing but STARTTLS. What they say within TLS goes to the target,
-    /// whose own greeting they do not see; one that greets with anything but 220 has not taken the connection.
+    /// TLS is told that it is required. smtp: clients get nothing but STARTTLS. In tls-terminate what they say within TLS goes to
+    /// the target, whose own greeting they do not see; one that greets with anything but 220 has not taken the connection.
     #[arg(long, value_name = "PROTOCOL", hide_possible_values = true)]
     pub starttls: Option<StarttlsName>,
     /// For the TLS handshake, after the hello
@@ -59,20 +60,17 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// What is asked of the server besides who it is.
-    pub fn settings(&self) -> Result<ServerSettings, IdentityError> {
+    /// What is asked of the server besides who it is, and what clients are asked for, which comes from files that are followed.
+    pub fn settings(&self) -> ServerSettings {
         let starttls = self.starttls.map(Starttls::from);
         let given: Vec<_> = self.alpn.iter().map(|Protocol(name)| name.clone()).collect();
         // PostgreSQL 17 and its clients take TLS from the first byte only with their protocol in it.
         let own = starttls.and_then(Starttls::alpn).map(<[u8]>::to_vec);
-        Ok(ServerSettings {
+        ServerSettings {
             min_version: self.min_tls.into(),
             alpn: if given.is_empty() { own.into_iter().collect() } else { given },
-            clients: self
-                .clients()
-                .map_or(Ok(ClientAuth::None), |rules| rules.load().map(|clients| ClientAuth::Asked(Arc::new(clients))))?,
-            keys: None,
-        })
+            ..ServerSettings::default()
+        }
     }
 
     /// What clients are asked for, where they are.
@@ -137,13 +135,34 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub struct Identity {
-    /// Certificate chain (PEM), leaf first [default: made in memory, with a CA for clients]
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
-    /// A name for the certificate made in memory; may be given again [default: localhost and the loopback addresses]
-    #[arg(long, value_name = "NAME", conflicts_with = "cert", action = ArgAction::Append)]
-    pub name: Vec<String>,
+    /// Certificate chain (PEM), leaf first; may be given again [default: made in memory, with a CA for clients]
+    ///
+    /// The client's server name chooses: the certificate that has it among its DNS names (subjectAltName), then one with a
+    /// wildcard for its first label, else the first one. Of several for one name (RSA and ECDSA) the first that the client can
+    /// check. Files are read again when they change and on SIGHUP; one that is broken then leaves what it was before.
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub cert: Vec<PathBuf>,
+    /// The private key (PEM) of the --cert of the same place; without any, each is in the file of its certificate
+    #[arg(long, value_name = "FILE", requires = "cert", action = ArgAction::Append)]
+    pub key: Vec<PathBuf>,
+    /// A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again
+    ///
+    /// NAME.crt, NAME.cert or NAME.pem with the key in NAME.key, in NAME-key.pem (mkcert) or in the same file (haproxy);
+    /// NAME/fullchain.pem with NAME/privkey.pem (certbot). Anything else is passed over, and said so.
+    #[arg(long, value_name = "DIR", action = ArgAction::Append)]
+    pub certs: Vec<PathBuf>,
+    /// Refuse clients that ask for a name that no certificate is for, or for none (alert unrecognized_name)
+    #[arg(long)]
+    pub strict_sni: bool,
+    /// The names that certificates are made for in memory, each when a client asks for it; others are refused [default:
+    /// localhost,*.localhost,127.0.0.1,::1]
+    ///
+    /// a.test, *.a.test (exactly one label more), **.a.test (one or more), .a.test (the name and all beneath), ** (every name),
+    /// or an address. A client that asks for no name gets one for all of them and the loopback addresses. The CA can vouch
+    /// for these names only; its key is nowhere but in memory, and ends with the command.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with_all = ["cert", "certs"], action = ArgAction::Append)]
+    pub names: Vec<Allowed>,
+    /// Write the certificate of the CA in memory here, to stay [default: a temporary file that goes with the command]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cert", "certs"])]
+    pub ca_out: Option<PathBuf>,
 }

@@ -6,7 +6,7 @@ mod output;
 
 use crate::{
     args::{self, Limit, UsageError},
-    identity::Made,
+    identity::Shown,
     serve::Session,
     watching::Watching,
 };
@@ -37,7 +37,7 @@ use tokio::time::sleep;
 /// the reader of the bytes goes away (`| head`), listen ends.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline listen 4242", after_help = AFTER)]
-#[command(mut_args(|arg| if OF_TLS.contains(&arg.get_id().as_str()) { arg.requires("tls") } else { arg }))]
+#[command(mut_args(|arg| if is_of_tls(&arg) { arg.requires("tls") } else { arg }))]
 pub struct Listen {
     /// Where to listen
     listen: ListenAddr,
@@ -80,23 +80,10 @@ struct Answering {
     greet: Option<Content>,
 }
 
-/// Flags that say nothing without `--tls`.
-const OF_TLS: [&str; 14] = [
-    "cert",
-    "key",
-    "name",
-    "min_tls",
-    "alpn",
-    "client_ca",
-    "client_cert",
-    "allow_client",
-    "client_crl",
-    "starttls",
-    "handshake_timeout",
-    "hello_timeout",
-    "keylog",
-    "record_tls",
-];
+/// Whether a flag says nothing without `--tls`.
+fn is_of_tls(arg: &clap::Arg) -> bool {
+    matches!(arg.get_help_heading(), Some("TLS" | "Reading the hello")) && arg.get_id() != "tls"
+}
 
 /// What is left of the 65,535 bytes of an IPv4 packet after its header and that of UDP.
 const LONGEST_DATAGRAM: usize = 65_507;
@@ -107,7 +94,7 @@ Examples:
   tapline listen 8080 --reply 'HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n'
   tapline listen 2525 --greet '220 mail.test ESMTP\\r\\n'
   tapline listen --udp 5140 --save datagrams
-  tapline listen 8443 --tls --name www.a.test --save requests
+  tapline listen 8443 --tls --names www.a.test --save requests
   tapline listen 0 --connections 1 --output - | sha256sum";
 
 impl Listen {
@@ -132,20 +119,22 @@ impl Listen {
         let seeing = session.preparing(self.identity.watch.open()).await??;
         let keys = seeing.of_clients();
         let identity = move || self.tls.then(|| self.identity.terminator(self.hello.hello_timeout, keys)).transpose();
-        let (terminator, made) = session.reading(identity).await?.unzip();
+        let (terminator, mut shown) = session.reading(identity).await?.unzip();
         let server = self.serve.bind(&self.listen, session).await?.watched_by(seeing.wire());
+        shown.as_mut().map_or(Ok(()), Shown::publish)?;
         let mut watching = Watching::default();
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
         let output = session.preparing(self.showing.output(&session.reporter)).await??;
         let handler = Listened { terminator, answer, output, idle: self.idle_timeout.0 };
-        let events = session.reporter.events();
         let started = |addr: &Endpoint| {
             for note in &notes {
                 session.reporter.note(note);
             }
-            made.iter().flatten().for_each(|made: &Made| made.announce(addr, &events));
+            if let Some(shown) = &mut shown {
+                shown.announce(addr, session);
+            }
         };
-        // `made` owns the CA's file: it is there as long as the command runs.
+        // `shown` owns the CA's file: it is there as long as the command runs.
         let served = self.serve.run(server, handler, session, started).await;
         watching.finish(served, session).await
     }

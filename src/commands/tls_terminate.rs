@@ -15,7 +15,7 @@ use tapline::{
 
 /// Decrypt TLS and forward plaintext
 ///
-/// Without --cert and --key a certificate is made in memory, and the line for curl is printed. The ends are kept apart:
+/// Without --cert and --certs certificates are made in memory, and the line for curl is printed. The ends are kept apart:
 /// close_notify becomes FIN and FIN becomes close_notify, but a stream that was cut is reset on the other side. A target that
 /// does not take a connection is passed over at once and the next one is tried; where there are several, they are checked by
 /// connecting to them. To a tls: target it is encrypted anew.
@@ -46,7 +46,8 @@ pub struct TlsTerminate {
 const AFTER: &str = "\
 Examples:
   tapline tls-terminate :443 127.0.0.1:8080 --cert chain.pem --key key.pem
-  tapline tls-terminate 8443 builtin:http --name www.a.test
+  tapline tls-terminate :443 127.0.0.1:8080 --certs /etc/letsencrypt/live --strict-sni
+  tapline tls-terminate 8443 builtin:http --names 'www.a.test,*.b.test' --ca-out ca.pem
   tapline tls-terminate :443 web1:80 web2:80 --alpn http/1.1 --send-proxy v2
   tapline tls-terminate 8443 127.0.0.1:8080 --client-ca ca.pem --allow-client '*.staff.a.test'
   tapline tls-terminate :5432 127.0.0.1:5433 --starttls postgres";
@@ -57,7 +58,7 @@ impl TlsTerminate {
         let seeing = session.preparing(self.tls.watch.open()).await??;
         let keys = seeing.of_clients();
         let starttls = self.tls.starttls.map(Starttls::from);
-        let (terminator, made) = session.reading(move || self.tls.terminator(self.hello.hello_timeout, keys)).await?;
+        let (terminator, mut shown) = session.reading(move || self.tls.terminator(self.hello.hello_timeout, keys)).await?;
         let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let mut dialer = session.reading(move || self.connect.dialer()).await?;
         if let Some(keys) = seeing.of_targets() {
@@ -72,6 +73,7 @@ impl TlsTerminate {
         let checks = self.balance.checks(Probe::Connect(announce)).filter(|_| self.targets.len() > 1);
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let server = server.watched_by(seeing.wire());
+        shown.publish()?;
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
         let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
@@ -81,14 +83,12 @@ impl TlsTerminate {
             for note in &notes {
                 session.reporter.note(note);
             }
-            if let Some(made) = &made {
-                made.announce(addr, &events);
-            }
+            shown.announce(addr, session);
             if let Some(checks) = checks {
                 session.check(&pool, &checks, &dialer);
             }
         };
-        // `made` owns the CA's file: it is there as long as the command runs.
+        // `shown` owns the CA's file: it is there as long as the command runs.
         let served = self.serve.run(server, Terminated { terminator, forward }, session, started).await;
         Pool::report(&[pool], &events);
         watching.finish(served, session).await

@@ -4,7 +4,7 @@
 mod handshake;
 mod progress;
 
-pub use handshake::{Handshake, Offered, group_text};
+pub use handshake::{Client, Handshake, Offered, group_text};
 pub use progress::{Progress, Traffic};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
+    reload::What,
     route::Routed,
     tls::{Failure, Peer, SentAlert},
 };
@@ -28,8 +29,12 @@ pub enum Event {
     Listening { addr: Endpoint },
     /// A server inside this process stands for a `builtin:` target.
     Builtin { target: String, addr: Endpoint },
-    /// A certificate was made in memory; `ca` is the file with the authority that signed it.
+    /// Certificates are made in memory for these `names` (patterns and addresses), each when a client asks for it; `ca` is the file
+    /// with their authority.
     Certificate { names: Vec<String>, ca: String, try_with: String },
+    /// Certificates were read from files, at the start or again. `names` are those that they are for, of many the first; `changed`
+    /// counts those that are new, other ones, or gone; `why` tells what stays as it was, or is left out.
+    Loaded { what: What, certificates: usize, names: Vec<String>, changed: usize, why: Option<String> },
     /// A connection was accepted.
     Opened { id: ConnId, peer: Endpoint },
     /// A PROXY header was read: the proxy in front says who the client is.
@@ -123,17 +128,6 @@ pub enum Event {
     Dropped { events: u64 },
     /// Something worth knowing that stops nothing.
     Note { text: String },
-}
-
-/// Who a client is by its certificate. Untrusted text, though an authority has vouched for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Client {
-    /// The common name.
-    pub common_name: Option<String>,
-    /// The subject alternative names.
-    pub names: Vec<String>,
-    /// Which of the names that are allowed it has, where only certain ones are.
-    pub allowed: Option<String>,
 }
 
 pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,7 +2,7 @@
 
 use crate::addr::AddrError;
 use serde::Serialize;
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{borrow::Borrow, fmt, net::Ipv4Addr, str::FromStr};
 
 /// A DNS name in the form in which names are compared: ASCII lower case, no trailing dot, no empty label, at most
 /// 253 bytes, letters, digits, `-` and `_` only. An IP literal is not a server name (RFC 6066 section 3).
@@ -32,6 +32,13 @@ impl ServerName {
     /// The name as it is compared.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names are looked up by their text, or by a part of it.
+impl Borrow<str> for ServerName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -2,18 +2,14 @@
 //! socket, and a stream that is dropped before its writing side was shut down is reset, never quietly ended, except over a
 //! Unix socket, which has no RST.
 
+mod session;
 mod tls;
+mod wire;
 
-use crate::{
-    addr::Endpoint,
-    certificate::Subject,
-    event::{Traffic, group_text},
-    fault::Direction,
-    hello::names,
-    tap::WireTap,
-    tls::Established,
-};
-use bytes::{Buf, Bytes, BytesMut};
+pub use session::{ClientCertificate, TlsSession};
+
+use crate::{addr::Endpoint, event::Traffic, tap::WireTap, tls::Established};
+use bytes::{Buf, BytesMut};
 use std::{
     io,
     pin::Pin,
@@ -22,9 +18,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use wire::{Io, Wire};
 
 /// A connection to a client or a target.
 ///
@@ -36,88 +33,6 @@ pub struct Stream {
     head: BytesMut,
     wire: Wire,
     shut: bool,
-}
-
-/// What lies under the probed bytes, and its counters.
-#[derive(Debug)]
-struct Wire {
-    io: Io,
-    traffic: Arc<Traffic>,
-    /// An error of TLS that came in one read with plaintext, which goes first.
-    failed: Option<io::Error>,
-    /// Who watches the socket.
-    tap: Option<Box<WireTap>>,
-}
-
-#[derive(Debug)]
-enum Io {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(tokio::net::UnixStream),
-    /// Our end of TLS is the server's.
-    Server(Box<Established>),
-    /// Our end of TLS is the client's.
-    Client(Box<tokio_rustls::client::TlsStream<Stream>>),
-}
-
-/// What a TLS handshake agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsSession {
-    /// The server name that the client asked for. Untrusted.
-    pub name: Option<String>,
-    /// `TLSv1.3` or `TLSv1.2`.
-    pub version: String,
-    /// The cipher suite by its IANA name.
-    pub cipher: String,
-    /// Whether an earlier session was taken up again.
-    pub resumed: bool,
-    /// The protocol that was agreed on by ALPN (RFC 7301).
-    pub alpn: Option<Vec<u8>>,
-    /// The group of the key exchange by its IANA name; none where a session of TLS 1.2 was taken up again.
-    pub group: Option<String>,
-    /// Whether that group withstands quantum computers, as far as anyone knows.
-    pub post_quantum: bool,
-    /// Whether the client was asked for another key share by HelloRetryRequest.
-    pub retry: bool,
-    /// The certificate that the client has shown, in this connection or in the one that its session is from. It was found
-    /// good then, and is checked anew where the session was taken up again.
-    pub client: Option<ClientCertificate>,
-}
-
-/// A client's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate, DER.
-    pub der: Vec<u8>,
-    /// Who it is for.
-    pub subject: Subject,
-}
-
-impl TlsSession {
-    /// What `session` has agreed on with a client that asked for `name`.
-    pub(crate) fn of(name: Option<String>, session: &rustls::CommonState) -> Self {
-        let group = session.negotiated_key_exchange_group().map(|group| u16::from(group.name()));
-        Self {
-            name,
-            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
-            // rustls marks the suites of TLS 1.3, which IANA does not.
-            cipher: session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or("unknown")
-                .replace("TLS13_", "TLS_"),
-            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
-            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            group: group.map(group_text),
-            post_quantum: group.is_some_and(names::is_post_quantum),
-            retry: session.handshake_kind() == Some(rustls::HandshakeKind::FullWithHelloRetryRequest),
-            client: session.peer_certificates().and_then(<[_]>::first).and_then(|der| {
-                // The library has read it before: this never fails.
-                let subject = Subject::read(der)?;
-                Some(ClientCertificate { der: der.to_vec(), subject })
-            }),
-        }
-    }
 }
 
 /// What looking at the first bytes of a stream came to.
@@ -264,8 +179,13 @@ impl Stream {
     /// The TCP socket below, where nothing stands between it and the reader: no TLS, no probed bytes and nobody who watches.
     #[must_use]
     pub fn bare_tcp(&self) -> Option<&TcpStream> {
+        self.unwatched_tcp().filter(|_| self.head.is_empty())
+    }
+
+    /// The TCP socket, where nobody watches it and no TLS lies over it.
+    fn unwatched_tcp(&self) -> Option<&TcpStream> {
         match &self.wire.io {
-            Io::Tcp(tcp) if self.head.is_empty() && self.wire.tap.is_none() => Some(tcp),
+            Io::Tcp(tcp) if self.wire.tap.is_none() => Some(tcp),
             _ => None,
         }
     }
@@ -277,6 +197,29 @@ impl Stream {
             Io::Server(tls) => Some(tls.session().clone()),
             _ => None,
         }
+    }
+
+    /// Writes as [`AsyncWrite::poll_write`] does, but the bytes wait for those behind them, tcp(7) and send(2) MSG_MORE: for
+    /// the FIN of the shutdown that follows at once.
+    pub(crate) fn poll_write_last(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        // Who watches is told of every write, and may make it wait.
+        if let Some(tcp) = self.unwatched_tcp() {
+            use rustix::net::{SendFlags, send};
+            loop {
+                ready!(tcp.poll_write_ready(cx))?;
+                let sent = tcp.try_io(tokio::io::Interest::WRITABLE, || Ok(send(tcp, data, SendFlags::MORE | SendFlags::NOSIGNAL)?));
+                match sent {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(sent) => {
+                        self.wire.traffic.add_sent(sent);
+                        return Poll::Ready(Ok(sent));
+                    }
+                }
+            }
+        }
+        Pin::new(self).poll_write(cx, data)
     }
 
     /// Marks the writing side as shut by someone who did so on the socket itself.
@@ -378,127 +321,5 @@ impl Drop for Stream {
         if let Some(tap) = self.wire.tap.take() {
             tap.closed(self.shut);
         }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.head.is_empty() {
-            return Pin::new(&mut this.wire).poll_read(cx, buffer);
-        }
-        let n = this.head.len().min(buffer.remaining());
-        buffer.put_slice(&this.head[..n]);
-        this.skip_head(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(this.poll_ready(cx));
-        let read = match &mut this.io {
-            Io::Server(tls) => return Pin::new(tls).poll_read(cx, buffer),
-            Io::Client(tls) => return tls::poll_read(cx, tls, &mut this.failed, buffer),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, buffer)),
-            #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_read(cx, buffer)),
-        };
-        let bytes = &buffer.filled()[before..];
-        this.traffic.add_received(bytes.len());
-        if let Some(tap) = &mut this.tap {
-            match &read {
-                Ok(()) if bytes.is_empty() && buffer.remaining() > 0 => tap.ended(Direction::Up),
-                Ok(()) => tap.passed(Direction::Up, Bytes::copy_from_slice(bytes)),
-                Err(error) => tap.failed(error),
-            }
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl Wire {
-    /// Who watches may make the socket wait.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.tap.as_mut().map_or(Poll::Ready(()), |tap| tap.poll_ready(cx))
-    }
-
-    /// Counts and tells what a write of `parts` came to.
-    fn written<'a>(&mut self, written: io::Result<usize>, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        self.traffic.add_sent(*written.as_ref().unwrap_or(&0));
-        if let Some(tap) = &mut self.tap {
-            match &written {
-                Ok(n) => tap.passed(Direction::Down, parts.flatten().take(*n).copied().collect()),
-                Err(error) => tap.failed(error),
-            }
-        }
-        written
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let wire = &mut self.get_mut().wire;
-        ready!(wire.poll_ready(cx));
-        let written = match &mut wire.io {
-            Io::Server(tls) => return Pin::new(tls).poll_write(cx, data),
-            Io::Client(tls) => return Pin::new(tls).poll_write(cx, data),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, data)),
-            #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_write(cx, data)),
-        };
-        Poll::Ready(wire.written(written, std::iter::once(data)))
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let wire = &mut self.get_mut().wire;
-        ready!(wire.poll_ready(cx));
-        let written = match &mut wire.io {
-            Io::Server(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
-            Io::Client(tls) => return Pin::new(tls).poll_write_vectored(cx, data),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_write_vectored(cx, data)),
-            #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_write_vectored(cx, data)),
-        };
-        Poll::Ready(wire.written(written, data.iter().map(|part| &**part)))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire.io {
-            Io::Server(tls) => Pin::new(tls).poll_flush(cx),
-            Io::Client(tls) => Pin::new(tls).poll_flush(cx),
-            Io::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            #[cfg(unix)]
-            Io::Unix(unix) => Pin::new(unix).poll_flush(cx),
-        }
-    }
-
-    /// FIN; for TLS close_notify first, then FIN.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.wire.poll_ready(cx));
-        let result = match &mut this.wire.io {
-            Io::Server(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
-            Io::Client(tls) => ready!(Pin::new(tls).poll_shutdown(cx)),
-            Io::Tcp(tcp) => ready!(Pin::new(tcp).poll_shutdown(cx)),
-            #[cfg(unix)]
-            Io::Unix(unix) => ready!(Pin::new(unix).poll_shutdown(cx)),
-        };
-        match result {
-            // The peer is gone already: there is nobody left to tell.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
-            other => other?,
-        }
-        if let Some(tap) = &this.wire.tap {
-            tap.ended(Direction::Down);
-        }
-        this.shut = true;
-        Poll::Ready(Ok(()))
     }
 }

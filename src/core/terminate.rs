@@ -4,6 +4,7 @@ use crate::{
     event::{By, Client, ConnId, End, Event, Events, Handshake, Offered, Phase, brief, io_words},
     hello::{Alert, Framing, Name, Protocol, names},
     host::{Request, Version},
+    identity::Identities,
     opening::{self, Answer, Bad, Http2Error, Opening},
     peek,
     server::Conn,
@@ -21,8 +22,10 @@ use tokio::time::timeout;
 /// The server's end of TLS, and how long clients may take.
 #[derive(Clone)]
 pub struct Terminator {
-    /// What is shown to clients.
+    /// How TLS is spoken with clients.
     pub tls: ServerTls,
+    /// What they are shown.
+    pub identities: Identities,
     /// What is spoken before TLS.
     pub starttls: Option<Starttls>,
     /// For the whole ClientHello, and what is spoken before it.
@@ -69,7 +72,12 @@ impl Terminator {
         conn.progress.enter(Phase::Handshake);
         if asked.is_too_old() {
             peek::refuse(conn.stream, Alert::ProtocolVersion).await;
-            return Err(asked.fail(conn.id, &conn.events, By::Client, Failure::no_version(), self.tls.alpn()));
+            let failure = Failure::told("no version of TLS in common with client", Alert::ProtocolVersion);
+            return Err(asked.fail(conn.id, &conn.events, By::Client, failure, self.tls.alpn()));
+        }
+        if let Some(why) = self.identities.refuses(&asked.name) {
+            peek::refuse(conn.stream, Alert::UnrecognizedName).await;
+            return Err(asked.fail(conn.id, &conn.events, By::Rule, Failure::told(why, Alert::UnrecognizedName), self.tls.alpn()));
         }
         let (started, traffic) = (Instant::now(), conn.stream.traffic().clone());
         // What was read of the hello counts, and nothing before it.

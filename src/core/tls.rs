@@ -6,6 +6,7 @@ mod client;
 mod clients;
 mod established;
 mod failure;
+mod followed;
 mod handshake;
 mod keylog;
 mod record;
@@ -19,8 +20,9 @@ pub use allowed::{AllowedClient, NoClientName};
 pub use client::{ClientTls, Trust};
 pub use clients::{ClientAuth, ClientRules, ClientVerifier, NotAllowed};
 pub use failure::{Failure, Peer, Sender, SentAlert};
+pub use followed::FollowedClients;
 pub use keylog::KeyLog;
-pub use server::{NoLongerTaken, ServerTls};
+pub use server::ServerTls;
 pub use settings::{ServerSettings, Version};
 pub use witness::{Shown, Witnessed};
 

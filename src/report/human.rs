@@ -100,7 +100,18 @@ fn line(event: &Event) -> Line {
     let text = match event {
         Event::Listening { addr } => format!("listening on {addr}"),
         Event::Builtin { target, addr } => format!("{target} listens on {addr}"),
-        Event::Certificate { names, ca, .. } => format!("made a certificate for {}; its CA is in {ca}", names.join(", ")),
+        Event::Certificate { names, ca, .. } => format!("certificates are made for {}; their CA is in {ca}", names.join(", ")),
+        Event::Loaded { what, certificates, names, changed, why } => {
+            let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let shown = if names.len() > 5 { format!("{shown} and others") } else { shown };
+            let names = if shown.is_empty() { shown } else { format!(" for {shown}") };
+            let changed = if *changed == 0 { "as before".to_owned() } else { format!("{changed} new or changed") };
+            let before = format!("{what}: {certificates} in force{names}, {changed}");
+            return match why {
+                Some(why) => Line::painted(format!("{before}: "), BAD, why, ""),
+                None => before.into(),
+            };
+        }
         Event::Opened { id, peer } => format!("{id} {peer} connected"),
         Event::Announced(told) => announced(told),
         Event::Routed(routed) => format!("{} {routed}", routed.id),

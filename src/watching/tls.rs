@@ -20,12 +20,13 @@ use tapline::{
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub struct WatchTls {
-    /// Append the secrets of all TLS sessions to FILE, those with tls: targets too, for Wireshark (NSS key log format, what others
+    /// Append the secrets of all TLS sessions to FILE, in tls-terminate those with tls: targets too, for Wireshark (NSS key log format, what others
     /// take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions
     #[arg(long, value_name = "FILE")]
     keylog: Option<PathBuf>,
     /// Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to
-    /// the last alert, with the keys in it: Wireshark decrypts it. Its packets are made up as those of --record. Made for its owner alone
+    /// the last alert, with the keys in it: Wireshark decrypts it. The packets are made up, their
+    /// addresses, times and bytes are real. Made for its owner alone
     #[arg(long, value_name = "FILE")]
     record_tls: Option<PathBuf>,
 }
@@ -42,12 +43,14 @@ impl WatchTls {
         if self.keylog.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Err(UsageError("--keylog - would mix keys with other lines; give a file".into()));
         }
-        let Some(path) = &self.record_tls else { return Ok(()) };
-        let keylog = [("--keylog", self.keylog.as_ref())];
-        if let Some((flag, _)) = others.iter().chain(&keylog).find(|(_, other)| *other == Some(path)) {
-            return Err(UsageError(format!("{flag} and --record-tls would both write to {}", path.display())));
+        let own = [("--keylog", self.keylog.as_ref()), ("--record-tls", self.record_tls.as_ref())];
+        for (at, (flag, path)) in own.iter().enumerate() {
+            let Some(path) = path else { continue };
+            if let Some((other, _)) = others.iter().chain(&own[..at]).find(|(_, other)| *other == Some(*path)) {
+                return Err(UsageError(format!("{other} and {flag} would both write to {}", path.display())));
+            }
         }
-        if path.as_os_str() == "-" {
+        if self.record_tls.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             serve.claim_stdout("--record-tls -", "tshark -r -", reporter.style())?;
         }
         Ok(())

@@ -8,7 +8,9 @@ mod failing;
 mod identity;
 mod matrix;
 mod protocol;
+mod reload;
 mod seeing;
+mod several;
 mod starttls;
 mod targets;
 

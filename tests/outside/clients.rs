@@ -41,7 +41,7 @@ struct Served {
 
 impl Served {
     fn start(name: &str) -> Self {
-        let mut tapline = Tapline::start(&["tls-terminate", "0", &pages().to_string(), "--name", name]);
+        let mut tapline = Tapline::start(&["tls-terminate", "0", &pages().to_string(), "--names", name]);
         let ca = tapline.event("certificate")["ca"].as_str().unwrap().into();
         Self { tapline, ca }
     }

@@ -39,10 +39,9 @@ fn asking(command: &mut Command) -> Finished {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let done = finished(child);
     drop(stdin);
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    done
 }
 
 #[test]

@@ -26,8 +26,22 @@ fn curl_is_refused_by_proxy_as_by_the_target_itself() {
 
 #[test]
 fn the_line_printed_by_tls_terminate_works_as_it_stands() {
-    for args in [&["tls-terminate", "0", "builtin:http"][..], &["tls-terminate", "0", "builtin:http", "--name", "*.a.test"]] {
-        let mut tapline = Tapline::start(args);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, socket) = (file("the ca's.pem"), format!("unix:{}", file("a socket")));
+    for args in [
+        &["0"][..],
+        &["[::1]:0"],
+        &[":0"],
+        &[&socket],
+        &["0", "--names", "*.a.test"],
+        &["[::1]:0", "--names", "**.a.test,b.test", "--ca-out", &out],
+        &["0", "--names", "**"],
+        &["0", "--names", ".a.test"],
+        &["0", "--names", "192.0.2.7"],
+        &["0", "--names", "2001:db8::7,a.test"],
+    ] {
+        let mut tapline = Tapline::start(&[&["tls-terminate", args[0], "builtin:http"], &args[1..]].concat());
         let made = tapline.event("certificate");
         let line = made["try_with"].as_str().unwrap();
         assert!(line.starts_with("curl --cacert "), "{line}");
@@ -61,7 +75,7 @@ fn sni_peek_shows_what_curl_offers() {
 
 #[test]
 fn curl_reaches_the_right_server_by_name_and_verifies_it() {
-    let mut backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--name", "*.a.test"]);
+    let mut backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--names", "*.a.test"]);
     let ca = backend.event("certificate")["ca"].as_str().unwrap().to_owned();
     let mut router = Tapline::start(&["sni-route", "0", &format!("*.a.test={}", backend.addr())]);
     let to = format!("::{}", router.addr());

@@ -24,7 +24,7 @@ fn curl_gets_the_reply_and_is_recognised() {
 
 #[test]
 fn the_line_printed_by_listen_tls_works_as_it_stands() {
-    for flags in [&[][..], &["--name", "*.a.test"]] {
+    for flags in [&[][..], &["--names", "*.a.test"]] {
         let mut tapline = Tapline::start(&[&["listen", "0", "--tls", "--reply", PAGE], flags].concat());
         let made = tapline.event("certificate");
         let line = made["try_with"].as_str().unwrap();
@@ -42,7 +42,7 @@ fn s_client_reads_the_greeting_and_verifies_the_server() {
         "listen",
         "0",
         "--tls",
-        "--name",
+        "--names",
         "mail.a.test",
         "--greet",
         r"220 mail.a.test ESMTP\r\n",

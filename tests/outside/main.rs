@@ -18,6 +18,7 @@ mod proxy_header;
 mod readme;
 mod relay;
 mod routes;
+mod scanners;
 mod servers;
 mod starttls;
 #[path = "../it/support/mod.rs"]

@@ -12,7 +12,7 @@ fn s_client(args: &[&str]) -> Finished {
 
 #[test]
 fn s_client_verifies_the_minted_certificate_in_both_versions() {
-    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:discard", "--name", "www.a.test"]);
+    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:discard", "--names", "www.a.test"]);
     let ca = tapline.event("certificate")["ca"].as_str().unwrap().to_owned();
     let addr = tapline.addr().to_string();
     for (flag, version) in [("-tls1_3", "TLSv1.3"), ("-tls1_2", "TLSv1.2")] {

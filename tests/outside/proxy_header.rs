@@ -93,7 +93,7 @@ fn haproxy_takes_what_tapline_sends_of_tls_and_of_the_name() {
         "frontend f\n mode http\n bind SOCKET accept-proxy\n http-request return status 200 content-type text/plain \
          lf-string \"%[src] %[dst_port] %[fc_pp_authority] %[fc_pp_unique_id]\\n\"\n",
     );
-    let mut tapline = Tapline::start(&["tls-terminate", "0", &haproxy.target(), "--name", "a.test", "--send-proxy", "v2"]);
+    let mut tapline = Tapline::start(&["tls-terminate", "0", &haproxy.target(), "--names", "a.test", "--send-proxy", "v2"]);
     let ca = tapline.event("certificate")["ca"].as_str().unwrap().to_owned();
     let port = tapline.addr().port();
     let url = format!("https://a.test:{port}/");

@@ -203,7 +203,7 @@ fn a_server_that_tells_no_changes_is_read_again_and_again() {
 fn a_password_opens_the_server_over_tcp_and_tls_and_is_never_shown() {
     let server = Server::start(|folder| redis(folder, &["--user", "reader", "on", ">sec/ret", "~*", "+@all", "--user", "default", "off"]));
     let tcp = Tapline::start(&["proxy", "0", &server.target()]);
-    let mut tls = Tapline::start(&["tls-terminate", "0", &server.target(), "--name", "localhost"]);
+    let mut tls = Tapline::start(&["tls-terminate", "0", &server.target(), "--names", "localhost"]);
     let ca = tls.event("certificate")["ca"].as_str().unwrap().to_owned();
     let plain = format!("redis://reader:sec%2Fret@{}/1", tcp.addr());
     let secure = format!("rediss://reader:sec%2Fret@localhost:{}/1", tls.addr().port());

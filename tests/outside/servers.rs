@@ -162,7 +162,7 @@ fn nginx_serves_through_lb7_and_its_bytes_arrive_as_they_are() {
 
 #[test]
 fn haproxy_speaks_tls_to_a_name_behind_sni_route() {
-    let backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--name", "a.test"]);
+    let backend = Tapline::start(&["tls-terminate", "0", "builtin:http", "--names", "a.test"]);
     let mut router = Tapline::start(&["sni-route", "0", &format!("a.test={}", backend.addr())]);
     let haproxy = haproxy(&format!("listen l\n mode http\n bind SOCKET\n server s {} ssl verify none sni str(a.test)\n", router.addr()));
     let answer = finish(outside("curl").args(["-sS", "--unix-socket"]).arg(haproxy.socket()).arg("http://a.test/x"));

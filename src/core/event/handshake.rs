@@ -1,6 +1,6 @@
 //! What a TLS handshake with a client has come to, and how.
 
-use super::{Client, ConnId, millis};
+use super::{ConnId, millis};
 use crate::{
     hello::{ClientHello, is_grease, names},
     stream::TlsSession,
@@ -54,6 +54,17 @@ pub struct Handshake {
     pub elapsed: Duration,
 }
 
+/// Who a client is by its certificate. Untrusted text, though an authority has vouched for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// The common name.
+    pub common_name: Option<String>,
+    /// The subject alternative names.
+    pub names: Vec<String>,
+    /// Which of the names that are allowed it has, where only certain ones are.
+    pub allowed: Option<String>,
+}
+
 /// What a client offers in its hello, in its order, without GREASE.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Offered {
@@ -93,6 +104,9 @@ impl Handshake {
         elapsed: Duration,
     ) -> Self {
         let TlsSession { name, version, cipher, resumed, alpn, group, post_quantum, retry, client: _ } = session;
+        // The library forgets it where the session is then taken up again.
+        let had_share = |group: &String| offered.key_shares.iter().any(|share| group_text(*share) == *group);
+        let retry = retry || version == "TLSv1.3" && group.as_ref().is_some_and(|group| !had_share(group));
         let round_trips = if retry || version == "TLSv1.2" && !resumed { 2 } else { 1 };
         let alpn = alpn.map(|protocol| text(&protocol));
         let Witnessed { certificate, tickets } = witnessed;
@@ -152,11 +166,14 @@ mod tests {
             ("TLSv1.3", false, false, 1),
             ("TLSv1.3", true, false, 1),
             ("TLSv1.3", false, true, 2),
+            ("TLSv1.3", true, true, 2),
             ("TLSv1.2", false, false, 2),
             ("TLSv1.2", true, false, 1),
         ] {
-            let session = session(version, resumed, retry);
-            let handshake = Handshake::new(ConnId(1), Offered::default(), session, None, Witnessed::default(), (0, 0), Duration::ZERO);
+            // The library tells of a retry only where no session is taken up again.
+            let session = session(version, resumed, retry && !resumed);
+            let offered = Offered { key_shares: if retry { vec![23] } else { vec![29] }, ..Offered::default() };
+            let handshake = Handshake::new(ConnId(1), offered, session, None, Witnessed::default(), (0, 0), Duration::ZERO);
             assert_eq!(handshake.round_trips, round_trips, "{version} {resumed} {retry}");
         }
     }

@@ -104,7 +104,11 @@ impl Pump {
         }
         // Where both sockets are about to be closed, with nothing unread, close(2) sends the last FIN.
         if sockets.is_none() || !sink.ended.load(Relaxed) {
-            ready!(Pin::new(to).poll_shutdown(cx)).map_err(Failed::write)?;
+            ready!(Pin::new(to).poll_shutdown(cx)).map_err(|error| {
+                // See Side::cut: close_notify is a write, too.
+                sink.cut.store(true, Relaxed);
+                Failed::write(error)
+            })?;
         }
         source.ended.store(true, Relaxed);
         Poll::Ready(Ok(()))

@@ -125,7 +125,7 @@ impl<'a> Treatment<'a> {
                     && let Some((_, end)) = ended.take()
                 {
                     end.map_err(Failed::read)?;
-                    return self.pass_end(direction, delivered, &mut to, source).await;
+                    return self.pass_end(direction, delivered, &mut to, (source, sink)).await;
                 }
                 let bytes = line.take(usize::try_from(room).unwrap_or(usize::MAX), now);
                 write_out(&mut to, &bytes).await.map_err(|error| {
@@ -168,7 +168,7 @@ impl<'a> Treatment<'a> {
         direction: Direction,
         delivered: u64,
         to: &mut (impl AsyncWrite + Unpin),
-        source: &Side,
+        (source, sink): (&Side, &Side),
     ) -> Result<(), Failed> {
         if source.cut.load(Relaxed) {
             return Err(Failed::read(io::ErrorKind::ConnectionReset.into()));
@@ -176,7 +176,11 @@ impl<'a> Treatment<'a> {
         if self.resets != Resets::default() {
             return Err(self.end(Strike { fault: Kind::Reset, direction, after: delivered }));
         }
-        to.shutdown().await.map_err(Failed::write)?;
+        to.shutdown().await.map_err(|error| {
+            // See Side::cut.
+            sink.cut.store(true, Relaxed);
+            Failed::write(error)
+        })?;
         source.ended.store(true, Relaxed);
         if direction == Direction::Down {
             self.taps.iter().for_each(|tap| tap.end(direction));

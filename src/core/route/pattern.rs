@@ -121,6 +121,20 @@ impl Alpn {
 }
 
 impl Pattern {
+    /// Whether it is for this name.
+    #[must_use]
+    pub fn is_for(&self, name: &ServerName) -> bool {
+        // What comes before this pattern's name, without the dot between; `None` where it is another name.
+        let before = |end: &ServerName| name.as_str().strip_suffix(end.as_str())?.strip_suffix('.');
+        match self {
+            Self::Exact(exact) => exact == name,
+            Self::OneLabel(end) => before(end).is_some_and(|label| !label.contains('.')),
+            Self::Labels(end) => before(end).is_some(),
+            Self::Tree(end) => end == name || before(end).is_some(),
+            Self::Any => true,
+        }
+    }
+
     /// The part that every name of this pattern ends with; empty where it is any.
     #[must_use]
     pub fn suffix(&self) -> &str {
@@ -176,6 +190,21 @@ mod tests {
         assert_eq!("tls://A.Test./h2".parse::<Matcher>().unwrap().to_string(), "a.test/h2");
         // An identifier may look like anything, a scheme too.
         assert_eq!("tls://a.test/x://y".parse::<Matcher>().unwrap().to_string(), "a.test/x://y");
+    }
+
+    #[test]
+    fn a_pattern_is_for_the_names_that_it_says() {
+        let names = ["a.test", "b.a.test", "c.b.a.test", "xa.test", "test"].map(|name| name.parse::<ServerName>().unwrap());
+        for (pattern, fits) in [
+            ("a.test", &[true, false, false, false, false]),
+            ("*.a.test", &[false, true, false, false, false]),
+            ("**.a.test", &[false, true, true, false, false]),
+            (".a.test", &[true, true, true, false, false]),
+            ("**", &[true; 5]),
+        ] {
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert_eq!(names.each_ref().map(|name| pattern.is_for(name)), *fits, "{pattern}");
+        }
     }
 
     proptest::proptest! {

@@ -2,7 +2,7 @@
 
 mod watch;
 
-pub(super) use watch::{State, follow};
+pub(super) use watch::follow;
 
 use super::MOST_RULES;
 use crate::{

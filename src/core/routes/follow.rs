@@ -1,8 +1,7 @@
 //! Reading all sources, at the start and whenever they change.
 
 use super::{
-    ARGUMENTS, Counts, Entries, FileError, Live, MOST_RULES, Source,
-    file::{self, State},
+    ARGUMENTS, Counts, Entries, FileError, Live, MOST_RULES, Source, file,
     redis::{self, RedisError},
 };
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     route::{Destination, DuplicateRule, Matcher, Rule, Table},
     server::workers,
     shutdown::Shutdown,
+    watch::{State, hangups},
 };
 use std::{collections::BTreeMap, io, path::PathBuf, thread, time::Duration};
 use tokio::{
@@ -168,9 +168,8 @@ where
     // A thread of its own: a hundred thousand rules take time, in which clients are served.
     let stop = CancellationToken::new();
     let events = workers::start(thread::Builder::new().name("routes".into()), stop.clone()).map_err(RoutesError::Thread)?;
-    let (ask, asked) = watch::channel(());
     let entered = events.enter();
-    hangups(ask).map_err(RoutesError::Thread)?;
+    let asked = hangups().map_err(RoutesError::Thread)?;
     drop(entered);
     loaded.thread = Some(Thread { events: events.clone(), stop: stop.drop_guard(), asked });
     let dialer = dialer.clone();
@@ -326,20 +325,4 @@ impl<S: Default + std::marker::Send + Sync + 'static> Following<S> {
         }
         changed
     }
-}
-
-/// Asks for a new reading at each SIGHUP, from now on.
-#[cfg(unix)]
-fn hangups(ask: watch::Sender<()>) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = signal(SignalKind::hangup())?;
-    tokio::spawn(async move { while hangups.recv().await.is_some() && ask.send(()).is_ok() {} });
-    Ok(())
-}
-
-/// Keeps the way open, which nobody asks by on other systems.
-#[cfg(not(unix))]
-fn hangups(ask: watch::Sender<()>) -> io::Result<()> {
-    tokio::spawn(async move { ask.closed().await });
-    Ok(())
 }

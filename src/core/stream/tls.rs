@@ -10,8 +10,8 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 impl Stream {
-    /// Ends a stream of TLS that has failed, as [`Stream::close_gently`] does, so that the alert is read that says why. It is the last word: no close_notify
-    /// follows, so that nobody takes what came before for complete.
+    /// Ends a stream of TLS that has failed, as [`Stream::close_gently`] does, so that the alert is read that says why. It is
+    /// the last word: no close_notify follows, so that nobody takes what came before for complete.
     pub(crate) async fn end_after_alert(&mut self, within: Duration) {
         let linger = async {
             // The alert goes first, where it could not be written at once.

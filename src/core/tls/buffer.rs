@@ -14,7 +14,7 @@ pub(super) const PREFIX: usize = 4096;
 /// Full records of our kind that are read at once. Four of them fit a reader's buffer with room to open them there.
 pub(super) const MOST_READ: usize = 4 * (MOST_PLAIN + 1 + OVERHEAD - 8);
 /// Bytes of a buffer.
-const SIZE: usize = PREFIX + 6 * (MOST_PLAIN + OVERHEAD);
+pub(super) const SIZE: usize = PREFIX + 6 * (MOST_PLAIN + OVERHEAD);
 /// How many a thread keeps for the next to come.
 const SPARES: usize = 4;
 

@@ -1,12 +1,16 @@
 //! The client's end of TLS, for `tls:` targets.
 
 use super::{KeyLog, provider};
-use crate::{addr::Host, identity::IdentityError, stream::Stream};
+use crate::{
+    addr::Host,
+    identity::{self, IdentityError},
+    stream::Stream,
+};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use std::{
     collections::HashMap,
@@ -53,10 +57,11 @@ impl ClientTls {
         match trust {
             Trust::PublicRoots => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Trust::Ca(path) => {
-                let pem = std::fs::read(path).map_err(|error| IdentityError::Read { path: path.clone(), error })?;
-                let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+                // A bundle may hold some that are too old to be used.
+                let (added, _) = roots.add_parsable_certificates(identity::certificates(path)?);
                 if added == 0 {
-                    return Err(IdentityError::NoCertificate(path.clone()));
+                    let error = "none of its certificates can be an authority's".into();
+                    return Err(IdentityError::Unusable { what: path.display().to_string(), error });
                 }
             }
             Trust::Anyone => {}

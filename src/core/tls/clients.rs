@@ -1,7 +1,11 @@
 //! The certificates of clients: which are needed, and which are good.
 
 use super::{AllowedClient, provider};
-use crate::{certificate::Subject, event::brief, identity::IdentityError};
+use crate::{
+    certificate::Subject,
+    event::brief,
+    identity::{self, IdentityError},
+};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -45,6 +49,15 @@ pub struct ClientRules {
 pub struct ClientVerifier {
     webpki: Arc<dyn ClientCertVerifier>,
     allowed: Vec<AllowedClient>,
+    /// What the files hold.
+    held: Held,
+}
+
+/// The authorities and the lists of revoked certificates in files, DER.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+    pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// A client whose certificate is good, but has none of the names that are allowed.
@@ -56,20 +69,26 @@ pub struct NotAllowed {
 }
 
 impl ClientRules {
+    /// The files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.ca).chain(&self.crls)
+    }
+
     /// Reads the files. A client without a certificate is refused also where it may have none and only certain names are
     /// allowed: it has none of them.
     ///
     /// # Errors
     /// A file cannot be read, or holds nothing that can be used.
     pub fn load(&self) -> Result<ClientVerifier, IdentityError> {
+        let mut held = Held { authorities: identity::certificates(&self.ca)?, crls: Vec::new() };
         let mut roots = RootCertStore::empty();
-        for certificate in pem(&self.ca, || IdentityError::NoCertificate(self.ca.clone()))? {
-            roots.add(certificate).map_err(|error| unusable(&self.ca, error))?;
+        for certificate in &held.authorities {
+            roots.add(certificate.clone()).map_err(|error| unusable(&self.ca, error))?;
         }
-        let mut crls: Vec<CertificateRevocationListDer<'static>> = Vec::new();
         for path in &self.crls {
-            crls.extend(pem(path, || unusable(path, "it holds no certificate revocation list in PEM"))?);
+            held.crls.extend(revoked(path)?);
         }
+        let crls = held.crls.clone();
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
         if !crls.is_empty() {
             builder = builder.with_crls(crls).allow_unknown_revocation_status();
@@ -84,15 +103,15 @@ impl ClientRules {
             }
             error => unusable(&self.ca, error),
         })?;
-        Ok(ClientVerifier { webpki, allowed: self.allowed.clone() })
+        Ok(ClientVerifier { webpki, allowed: self.allowed.clone(), held })
     }
 }
 
-/// Everything of one kind that a PEM file holds; each piece is to be well-formed, and there is at least one.
-fn pem<T: PemObject>(path: &Path, none: impl FnOnce() -> IdentityError) -> Result<Vec<T>, IdentityError> {
-    let bytes = std::fs::read(path).map_err(|error| IdentityError::Read { path: path.to_owned(), error })?;
-    let all: Vec<T> = T::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| unusable(path, error))?;
-    if all.is_empty() { Err(none()) } else { Ok(all) }
+/// The lists of revoked certificates that a PEM file holds; each is to be well-formed, and there is at least one.
+fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
+    let bytes = identity::read(path)?;
+    let all = CertificateRevocationListDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(path, error))?;
+    if all.is_empty() { Err(unusable(path, "it holds no certificate revocation list in PEM")) } else { Ok(all) }
 }
 
 fn unusable(path: &Path, error: impl std::fmt::Display) -> IdentityError {
@@ -100,6 +119,11 @@ fn unusable(path: &Path, error: impl std::fmt::Display) -> IdentityError {
 }
 
 impl ClientVerifier {
+    /// What its files hold.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
     /// Which of the allowed names a client has, where only certain ones are.
     #[must_use]
     pub fn allowing(&self, subject: &Subject) -> Option<&AllowedClient> {

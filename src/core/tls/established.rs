@@ -7,6 +7,7 @@ mod messages;
 
 use super::{
     buffer::{Buffer, MOST_READ, MOST_SEALED, PREFIX},
+    failure::Broken,
     record::{self, Keys, MOST_PLAIN, OVERHEAD, Wrong},
 };
 use crate::stream::{Stream, TlsSession};
@@ -52,6 +53,8 @@ struct Owed {
     buffer: Records,
     from: usize,
     to: usize,
+    /// FIN follows them at once.
+    last: bool,
 }
 
 enum Records {
@@ -64,7 +67,7 @@ enum Reading {
     Open,
     /// close_notify came. What is behind it is ignored (RFC 8446 section 6.1).
     Ended,
-    Failed(Error),
+    Failed(Error, Option<AlertDescription>),
 }
 
 impl fmt::Debug for Established {
@@ -82,9 +85,11 @@ impl Established {
         below: Stream,
         session: TlsSession,
         (secrets, schedule): (ExtractedSecrets, KernelConnection<ServerConnectionData>),
-        received: Vec<u8>,
+        mut received: Vec<u8>,
         held: Vec<u8>,
     ) -> Result<Self, (io::Error, Stream)> {
+        // A handshake takes more room than what comes behind it.
+        received.shrink_to_fit();
         let suite = schedule.negotiated_cipher_suite();
         let (opening, sealing) = match (Keys::new(secrets.rx, suite), Keys::new(secrets.tx, suite)) {
             (Ok(opening), Ok(sealing)) => (opening, sealing),
@@ -108,6 +113,12 @@ impl Established {
         })
     }
 
+    /// Says this as the last word: nothing that is written afterwards leaves, and no close_notify.
+    pub(super) fn refuse(&mut self, alert: AlertDescription) {
+        self.hold_alert(2, alert);
+        (self.hurry, self.closed) = (true, true);
+    }
+
     /// The stream that carries the records.
     pub(crate) fn below(&self) -> &Stream {
         &self.below
@@ -128,7 +139,9 @@ impl Established {
         let mut buffer = Buffer::take();
         let mut filled = self.received.len();
         buffer[..filled].copy_from_slice(&self.received);
-        if !matches!(record::length(&buffer[..filled]), Ok(Some(length)) if length <= filled) {
+        // What is wrong already is not waited for.
+        let is_incomplete = record::length(&buffer[..filled]).is_ok_and(|length| length.is_none_or(|length| length > filled));
+        if is_incomplete {
             // A record may be longer than those that are expected; it is never longer than the buffer.
             let mut read = ReadBuf::new(&mut buffer[filled..MOST_READ]);
             match Pin::new(&mut self.below).poll_read(cx, &mut read) {
@@ -171,11 +184,7 @@ impl Established {
             if out.remaining() >= record.len() {
                 let room = out.initialize_unfilled_to(record.len());
                 match self.opening.open(record, room) {
-                    Ok((ContentType::ApplicationData, length)) => {
-                        self.allowed.data_came();
-                        self.hurry = false;
-                        out.advance(length);
-                    }
+                    Ok((ContentType::ApplicationData, length)) if self.take_data(length) => out.advance(length),
                     Ok((kind, length)) => {
                         let message = room[..length].to_vec();
                         self.take(kind, &message);
@@ -187,9 +196,7 @@ impl Established {
             } else {
                 let mut room = vec![0; record.len()];
                 match self.opening.open(record, &mut room) {
-                    Ok((ContentType::ApplicationData, length)) => {
-                        self.allowed.data_came();
-                        self.hurry = false;
+                    Ok((ContentType::ApplicationData, length)) if self.take_data(length) => {
                         room.truncate(length);
                         self.ready = room.into();
                     }
@@ -202,10 +209,10 @@ impl Established {
         at
     }
 
-    /// Nothing more is read, and the client is told why, as far as it still listens.
-    fn fail(&mut self, wrong: Wrong) {
-        self.reading = Reading::Failed(wrong.error);
-        self.hold_alert(2, wrong.alert);
+    /// Nothing more is read, and the client is told why, unless the last word was said.
+    fn fail(&mut self, Wrong { error, alert }: Wrong) {
+        self.reading = Reading::Failed(error, (!self.closed).then_some(alert));
+        self.hold_alert(2, alert);
         (self.hurry, self.closed) = (true, true);
     }
 
@@ -228,16 +235,16 @@ impl Established {
     /// Sends what is held where it is in a hurry, and nothing else is on its way.
     fn release_held(&mut self, cx: &mut Context<'_>) {
         if self.hurry && !self.held.is_empty() && self.owed.is_none() {
-            self.owe_held();
+            self.owe_held(false);
             // An error is met again by the next who reads or writes.
             let _ = self.poll_send(cx);
         }
     }
 
-    fn owe_held(&mut self) {
+    fn owe_held(&mut self, last: bool) {
         let held = std::mem::take(&mut self.held);
         self.allowed.nothing_held();
-        self.owed = Some(Owed { from: 0, to: held.len(), buffer: Records::Few(held) });
+        self.owed = Some(Owed { from: 0, to: held.len(), buffer: Records::Few(held), last });
     }
 
     /// Writes what is owed.
@@ -247,13 +254,18 @@ impl Established {
                 Records::Many(buffer) => &buffer[owed.from..owed.to],
                 Records::Few(bytes) => &bytes[owed.from..owed.to],
             };
-            let written = ready!(Pin::new(&mut self.below).poll_write(cx, records))?;
+            let written =
+                if owed.last { self.below.poll_write_last(cx, records) } else { Pin::new(&mut self.below).poll_write(cx, records) };
+            let written = ready!(written)?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             owed.from += written;
             if owed.from == owed.to {
                 self.owed = None;
+                if self.hurry && !self.held.is_empty() {
+                    self.owe_held(false);
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -281,7 +293,7 @@ impl Established {
             }
             end += self.sealing.seal(ContentType::ApplicationData, part, &mut buffer[end..]).map_err(invalid)?;
         }
-        self.owed = Some(Owed { buffer: Records::Many(buffer), from: 0, to: end });
+        self.owed = Some(Owed { buffer: Records::Many(buffer), from: 0, to: end, last: false });
         // What cannot be sent now is owed.
         if let Poll::Ready(sent) = self.poll_send(cx) {
             sent?;
@@ -293,7 +305,7 @@ impl Established {
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         if self.held.len() > PREFIX {
-            self.owe_held();
+            self.owe_held(false);
             ready!(self.poll_send(cx))?;
         }
         Poll::Ready(if self.closed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) })
@@ -324,10 +336,10 @@ impl AsyncRead for Established {
             match &this.reading {
                 Reading::Open => {}
                 Reading::Ended => return Poll::Ready(Ok(())),
-                Reading::Failed(error) => {
-                    let error = invalid(error.clone());
+                Reading::Failed(error, sent) => {
+                    let broken = Broken { error: error.clone(), sent: *sent };
                     this.release_held(cx);
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(broken.into()));
                 }
             }
             if let Some(owed) = &this.owed
@@ -381,7 +393,7 @@ impl AsyncWrite for Established {
         this.hold_alert(1, AlertDescription::CloseNotify);
         this.closed = true;
         if !this.held.is_empty() {
-            this.owe_held();
+            this.owe_held(true);
             ready!(this.poll_send(cx))?;
         }
         Pin::new(&mut this.below).poll_shutdown(cx)

@@ -8,7 +8,10 @@ mod tests;
 pub use alerts::{Sender, SentAlert};
 
 use super::NotAllowed;
-use crate::event::{By, brief};
+use crate::{
+    event::{By, brief},
+    hello,
+};
 use alerts::{name_of, received};
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible, PeerMisbehaved};
 use std::{fmt, io};
@@ -31,14 +34,36 @@ pub struct Failure {
     pub alert: Option<SentAlert>,
 }
 
+/// What went wrong outside of rustls' own handshake, with the alert that was sent of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct Broken {
+    pub(super) error: Error,
+    pub(super) sent: Option<AlertDescription>,
+}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        Self::new(io::ErrorKind::InvalidData, broken)
+    }
+}
+
 impl Failure {
     /// What an error of a stream or of a handshake tells; `None` where it is none of TLS.
     #[must_use]
     pub fn of(error: &io::Error, peer: Peer) -> Option<Self> {
-        let error = error.get_ref()?.downcast_ref::<Error>()?;
-        let alert = match error {
-            Error::AlertReceived(alert) => Some((*alert, peer.sender())),
-            _ => sent(error).map(|alert| (alert, Sender::Tapline)),
+        let inner = error.get_ref()?;
+        let (error, sent) = match inner.downcast_ref::<Broken>() {
+            Some(Broken { error, sent }) => (error, *sent),
+            None => {
+                let error = inner.downcast_ref::<Error>()?;
+                (error, sent(error))
+            }
+        };
+        let alert = match (sent, error) {
+            (Some(alert), _) => Some((alert, Sender::Tapline)),
+            (None, Error::AlertReceived(alert)) => Some((*alert, peer.sender())),
+            _ => None,
         };
         let what = match error {
             Error::AlertReceived(alert) => received(*alert, peer),
@@ -48,11 +73,11 @@ impl Failure {
         Some(Self { what, alert })
     }
 
-    /// That of a client that offers no version of TLS that is spoken here, and was told so.
-    pub(crate) fn no_version() -> Self {
-        let alert = AlertDescription::ProtocolVersion;
+    /// What is found wrong before rustls is asked, and told by this alert.
+    pub(crate) fn told(what: impl Into<String>, alert: hello::Alert) -> Self {
+        let alert = AlertDescription::from(alert as u8);
         let alert = SentAlert { code: u8::from(alert), name: name_of(alert), sent_by: Sender::Tapline };
-        Self { what: incompatible(&PeerIncompatible::Tls12NotOffered, Peer::Client), alert: Some(alert) }
+        Self { what: what.into(), alert: Some(alert) }
     }
 
     /// Whether the other end was told by an alert of ours, which it should be able to read.
@@ -176,7 +201,7 @@ fn not_allowed(why: &OtherError) -> Option<&NotAllowed> {
 
 /// The alert that rustls sends with an error (`send_fatal_alert` in its sources); `None` where it sends none, or where that
 /// is not certain.
-fn sent(error: &Error) -> Option<AlertDescription> {
+pub(super) fn sent(error: &Error) -> Option<AlertDescription> {
     use AlertDescription as Alert;
     use PeerMisbehaved as Wrong;
     Some(match error {

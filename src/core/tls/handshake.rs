@@ -2,10 +2,11 @@
 //! the data that follows.
 
 use super::{
-    ClientAuth, NoLongerTaken,
-    buffer::PREFIX,
+    ClientAuth,
+    buffer::{self, PREFIX},
     clients,
     established::{Established, invalid},
+    failure::{self, Broken},
     record::{self, HEADER, MOST_ON_WIRE},
 };
 use crate::{
@@ -13,15 +14,17 @@ use crate::{
     stream::{Stream, TlsSession},
 };
 use rustls::{
-    Error, ProtocolVersion, ServerConfig,
+    AlertDescription, Error, ProtocolVersion, ServerConfig,
     server::UnbufferedServerConnection,
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, UnbufferedStatus},
 };
 use std::{io, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The most of a handshake that waits for its end, in bytes: rustls takes messages of 64 KiB.
+/// The most of a handshake that waits for its end, in bytes: rustls takes messages of 64 KiB. What comes behind the handshake
+/// is handed on with it.
 const MOST: usize = 64 * 1024 + MOST_ON_WIRE;
+const _: () = assert!(MOST <= buffer::SIZE);
 
 /// Handshakes as a server with this configuration, which must allow to extract secrets.
 ///
@@ -63,13 +66,18 @@ pub(super) async fn accept(config: Arc<ServerConfig>, asked: &ClientAuth, mut st
         ClientAuth::Asked(verifier) if session.resumed => verifier.still_good(connection.peer_certificates()),
         _ => Ok(()),
     };
-    let established = match connection.dangerous_into_kernel_connection() {
+    let mut established = match connection.dangerous_into_kernel_connection() {
         Ok(secrets) => Established::new(stream, session, secrets, incoming, held)?,
         Err(error) => return Err((invalid(error), stream)),
     };
     match taken {
         Ok(()) => Ok(established),
-        Err(error) => Err((io::Error::new(io::ErrorKind::PermissionDenied, NoLongerTaken(error)), established.into())),
+        Err(error) => {
+            // The client has shaken hands, and may have sent its request: only an alert tells it that this is no empty answer.
+            let alert = failure::sent(&error).unwrap_or(AlertDescription::AccessDenied);
+            established.refuse(alert);
+            Err((Broken { error, sent: Some(alert) }.into(), established.into()))
+        }
     }
 }
 
@@ -87,24 +95,21 @@ impl Handshake {
     fn proceed(&mut self) -> Result<bool, Error> {
         loop {
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut self.incoming[..self.offered]);
-            let blocked = match state {
-                Ok(ConnectionState::EncodeTlsData(data)) => {
+            let blocked = match state? {
+                ConnectionState::EncodeTlsData(data) => {
                     encode(data, &mut self.outgoing)?;
                     false
                 }
-                Ok(ConnectionState::TransmitTlsData(data)) => {
+                ConnectionState::TransmitTlsData(data) => {
                     // It leaves with the rest of the flight.
                     data.done();
                     false
                 }
-                Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => true,
-                Ok(_) => return Err(Error::General("data before the end of the handshake".into())),
-                Err(error) => {
-                    self.forget(discard);
-                    return Err(error);
-                }
+                ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => true,
+                _ => return Err(Error::General("data before the end of the handshake".into())),
             };
-            self.forget(discard);
+            self.incoming.drain(..discard);
+            self.offered -= discard;
             if !blocked {
                 continue;
             }
@@ -121,22 +126,15 @@ impl Handshake {
         }
     }
 
-    /// Forgets what rustls has done with.
-    fn forget(&mut self, bytes: usize) {
-        self.incoming.drain(..bytes);
-        self.offered -= bytes;
-    }
-
     /// What is to be sent after an error.
     fn last_words(&mut self) -> Vec<u8> {
-        loop {
-            // It remembers messages that it has not come to, and looks for them where they were.
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut self.incoming[..self.offered]);
+        // Not a byte further than that: messages that came with the wrong one may still be there.
+        while self.connection.wants_write() {
+            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
             let Ok(ConnectionState::EncodeTlsData(data)) = state else { break };
             if encode(data, &mut self.outgoing).is_err() {
                 break;
             }
-            self.forget(discard);
         }
         std::mem::take(&mut self.outgoing)
     }
@@ -151,7 +149,9 @@ impl Handshake {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake that is too long"));
         }
         self.incoming.reserve(HEADER + 2048);
-        match stream.read_buf(&mut self.incoming).await? {
+        // What was allocated may be more: a hello may have been large.
+        let mut bounded = stream.take((MOST - self.incoming.len()) as u64);
+        match bounded.read_buf(&mut self.incoming).await? {
             0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")),
             _ => Ok(()),
         }

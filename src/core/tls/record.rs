@@ -157,11 +157,11 @@ impl Keys {
             _ => self.key.open_separate_gather(nonce, Aad::from(tls12(sequence, *header, sealed.len())), sealed, tag, out),
         };
         done.map_err(|_| bad())?;
-        let (kind, length) = if self.layout == Layout::Tls13 { inner(out)? } else { (kind, out.len()) };
-        if length > MOST_PLAIN {
+        // RFC 8446 section 5.4: also with the padding, but for the type.
+        if out.len() > MOST_PLAIN + usize::from(self.layout == Layout::Tls13) {
             return Err(Wrong::new(Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow));
         }
-        Ok((kind, length))
+        if self.layout == Layout::Tls13 { inner(out) } else { Ok((kind, out.len())) }
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Wrong> {
     }
     let length = HEADER + usize::from(u16::from_be_bytes([high, low]));
     if length > MOST_ON_WIRE {
-        return Err(Wrong::new(InvalidMessage::MessageTooLarge, AlertDescription::RecordOverflow));
+        return Err(Wrong::new(Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow));
     }
     Ok(Some(length))
 }

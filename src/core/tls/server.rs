@@ -1,12 +1,11 @@
 //! The server's end of TLS.
 
 use super::{AllowedClient, ClientAuth, ServerSettings, handshake, provider, witness::Counted};
-use crate::{certificate::Subject, identity::Identity, stream::Stream};
+use crate::{certificate::Subject, identity::Identities, stream::Stream};
 use rustls::{
     ServerConfig,
-    crypto::aws_lc_rs,
+    crypto::{CryptoProvider, aws_lc_rs},
     server::{ProducesTickets, ResolvesServerCert},
-    sign::SingleCertAndKey,
 };
 use std::{
     fmt, io,
@@ -39,14 +38,14 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// A server with one identity. Sessions are resumed for up to 12 hours by tickets (RFC 5077, RFC 8446 section 4.6.1),
-    /// two of which a client of TLS 1.3 gets. Their key is replaced every 6 hours, and the one before it kept; it is in
-    /// memory alone. Early data is not taken: whoever listens could send it again (RFC 8446 section 8).
+    /// A server that shows each client one of these identities. Sessions are resumed for up to 12 hours by tickets (RFC 5077,
+    /// RFC 8446 section 4.6.1), one of which a client of TLS 1.3 gets. Their key is replaced every 6 hours, and the one before
+    /// it kept; it is in memory alone. Early data is not taken: whoever listens could send it again (RFC 8446 section 8).
     ///
     /// # Errors
     /// The library failed to set itself up.
-    pub fn new(identity: &Identity, settings: &ServerSettings) -> Result<Self, rustls::Error> {
-        let identities = Arc::new(SingleCertAndKey::from(identity.0.clone()));
+    pub fn new(identities: &Identities, settings: &ServerSettings) -> Result<Self, rustls::Error> {
+        let identities = Arc::new(identities.clone());
         let (tickets, settings) = (Arc::new(Counted(aws_lc_rs::Ticketer::new()?)), settings.clone());
         let current = RwLock::new(Current::new(identities.clone(), tickets.clone(), &settings, settings.clients.clone())?);
         Ok(Self(Arc::new(Shared { identities, tickets, settings, current })))
@@ -86,8 +85,8 @@ impl ServerTls {
     /// Handshakes as a server. Dropping the future resets the connection.
     ///
     /// # Errors
-    /// The handshake failed. The alert is written; the stream comes back so that it can be closed gently. A client that resumed
-    /// a session and is no longer taken has shaken hands, and gets no alert: that error is a [`NoLongerTaken`].
+    /// The handshake failed, or a session was resumed whose certificate is no longer taken. The alert is written, or is with the
+    /// stream, which comes back so that it can be closed gently.
     pub async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, Stream)> {
         if let Some(keys) = &self.0.settings.keys {
             keys.room().await;
@@ -105,15 +104,19 @@ impl Current {
         settings: &ServerSettings,
         clients: ClientAuth,
     ) -> Result<Self, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(settings.min_version.and_later())?;
+        let builder = ServerConfig::builder_with_provider(in_our_order()).with_protocol_versions(settings.min_version.and_later())?;
         let builder = match &clients {
             ClientAuth::None => builder.with_no_client_auth(),
             ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         };
         let mut config = builder.with_cert_resolver(identities);
+        // The server's order counts: AES with 128 bits first, as it is the fastest of ciphers that are all good enough.
+        config.ignore_client_order = true;
         // The record layer after the handshake is our own.
         config.enable_secret_extraction = true;
         config.ticketer = tickets;
+        // One for each connection, as a ticket is good for one (RFC 8446 appendix C.4).
+        config.send_tls13_tickets = 1;
         config.alpn_protocols.clone_from(&settings.alpn);
         if let Some(keys) = &settings.keys {
             config.key_log = Arc::new(keys.clone());
@@ -122,7 +125,13 @@ impl Current {
     }
 }
 
-/// A client that has resumed a session of an earlier certificate, which is not good any more.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("resumed the session of a certificate that is no longer taken: {0}")]
-pub struct NoLongerTaken(pub(super) rustls::Error);
+/// The provider with its cipher suites in the order in which a server chooses.
+fn in_our_order() -> Arc<CryptoProvider> {
+    let mut provider = CryptoProvider::clone(&provider());
+    // Of each version, for each kind of key, the library has AES-256 right before AES-128, and ChaCha20 after both.
+    provider.cipher_suites.sort_by_key(|suite| {
+        let name = suite.suite().as_str().unwrap_or_default();
+        (suite.tls13().is_none(), name.contains("CHACHA20"), name.contains("AES_256"))
+    });
+    Arc::new(provider)
+}

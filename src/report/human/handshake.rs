@@ -27,23 +27,22 @@ pub(super) fn steps(handshake: &Handshake) -> Vec<String> {
 
 fn offer(Handshake { name, offered, .. }: &Handshake) -> String {
     let versions: Vec<_> = offered.versions.iter().map(|version| names::version_text(*version)).collect();
-    // A hello of TLS 1.2 and before says it otherwise.
-    let versions = if versions.is_empty() { "TLSv1.2 or older".into() } else { versions.join(", ") };
+    let versions = versions.join(", ");
     let name = name.as_deref().map_or("no name".into(), |name| format!("name {name}"));
-    let mut offer = format!("the client offers {versions}, {name}");
-    if !offered.alpn.is_empty() {
-        offer += &format!(", ALPN {}", some(offered.alpn.iter().map(|protocol| text(protocol))));
-    }
-    if !offered.key_shares.is_empty() {
-        offer += &format!(", key shares for {}", some(offered.key_shares.iter().copied().map(group_text)));
-    }
-    let others = offered.groups.iter().filter(|group| !offered.key_shares.contains(group)).count();
-    match (others, offered.key_shares.is_empty()) {
-        (0, _) => {}
-        (_, true) => offer += &format!(", {}", counted(others as u64, "group")),
-        (_, false) => offer += &format!(" and {} without one", counted(others as u64, "group")),
-    }
-    offer
+    let alpn = match &offered.alpn[..] {
+        [] => String::new(),
+        protocols => format!(", ALPN {}", some(protocols.iter().map(|protocol| text(protocol)))),
+    };
+    let others = offered.groups.iter().filter(|group| !offered.key_shares.contains(group)).count() as u64;
+    let groups = match (&offered.key_shares[..], others) {
+        ([], 0) => String::new(),
+        ([], _) => format!(", {}", counted(others, "group")),
+        (shares, 0) => format!(", key shares for {}", some(shares.iter().copied().map(group_text))),
+        (shares, _) => {
+            format!(", key shares for {} and {} without one", some(shares.iter().copied().map(group_text)), counted(others, "group"))
+        }
+    };
+    format!("the client offers {versions}, {name}{alpn}{groups}")
 }
 
 fn choice(Handshake { version, cipher, alpn, offered, .. }: &Handshake) -> String {

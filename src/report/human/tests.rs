@@ -3,9 +3,10 @@ use std::sync::Arc;
 use tapline::{
     addr::Endpoint,
     capture::Summary,
-    event::{ConnId, Handshake, Offered},
+    event::{Client, ConnId, Handshake, Offered},
     fault::{Direction, Lane},
     proxy_header::{Transport, Version},
+    reload::What,
     route::{Also, Outcome, Routed, Scheme},
     tls::Shown,
 };
@@ -155,6 +156,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Target { target: shared.clone(), connections: 1, failed: 1, received: 1, sent: 1 },
         Event::Health { target: target.clone(), up: true, why: why.clone() },
         Event::Health { target, up: false, why: why.clone() },
+        Event::Loaded { what: What::Identities, certificates: 1, names: vec![name.clone()], changed: 1, why: some.clone() },
         Event::Routes { source: name.clone(), rules: 1, added: 1, removed: 1, changed: 1, skipped: 1, why: some.clone() },
         Event::Capture { file: name.clone(), summary: Summary { other_links: [(name.clone(), 1)].into(), ..Summary::default() } },
         Event::AcceptFailed { why: why.clone(), retry_in: time },
@@ -169,7 +171,7 @@ fn every_event(text: &str) -> Vec<Event> {
 /// The lines of an event as one: what is to be copied has one of its own, and so has each step of a handshake.
 fn whole(event: &Event, lines: &str) -> String {
     let lines = lines.replace("\ntry: ", "");
-    assert_eq!(lines.split('\n').count(), if let Event::Handshake(_) = event { 5 } else { 1 }, "{lines:?}");
+    assert_eq!(lines.split('\n').count(), if let Event::Handshake(_) = event { 6 } else { 1 }, "{lines:?}");
     lines.replace('\n', "")
 }
 

@@ -42,6 +42,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
         ],
     ),
     ("handshake_failed", &["id", "name", "versions", "alert", "why"]),
+    ("loaded", &["what", "certificates", "names", "changed", "why"]),
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),
     ("dialed", &["id", "target", "addr", "elapsed_ms"]),
@@ -234,6 +235,13 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     assert_eq!(failed["alert"], serde_json::json!({ "code": 40, "name": "handshake_failure", "sent_by": "tapline" }));
     terminator.closed();
     add(&mut kinds, &mut terminator);
+
+    let own = tempfile::NamedTempFile::new().unwrap();
+    let issued = crate::tls::issue(&["localhost"]);
+    std::fs::write(&own, issued.cert + &issued.key).unwrap();
+    let mut given = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--cert", own.path().to_str().unwrap()]);
+    given.event("loaded");
+    add(&mut kinds, &mut given);
 
     let routes = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&routes, "b.test=builtin:echo").unwrap();

@@ -63,7 +63,8 @@ fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-fn finished(mut child: Child) -> Finished {
+/// What a child comes to, once it has ended by itself.
+pub fn finished(mut child: Child) -> Finished {
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let code = wait(&mut child).code();
     Finished { code, stdout: text(stdout), stderr: text(stderr) }

@@ -17,9 +17,9 @@ use std::{
     sync::Arc,
 };
 use tapline::{
-    identity::Identity,
+    identity::{self, Identities},
     proxy_header,
-    tls::{ClientAuth, ClientRules, NoLongerTaken, ServerSettings, ServerTls},
+    tls::{ClientAuth, ClientRules, ServerSettings, ServerTls},
 };
 use tokio::io::AsyncWriteExt;
 
@@ -218,8 +218,7 @@ async fn taken(server: &ServerTls, config: &ClientConfig) -> std::io::Result<boo
     let config = config.clone();
     let client = std::thread::spawn(move || {
         let mut client = tls::client(connect(addr), config, "localhost");
-        // Whether it is taken is told by the server.
-        let _ = client.write_all(b"x").and_then(|()| client.read(&mut [0]));
+        client.write_all(b"x").and_then(|()| client.read(&mut [0]))
     });
     let tcp = accept(&listener);
     tcp.set_nonblocking(true).unwrap();
@@ -231,11 +230,16 @@ async fn taken(server: &ServerTls, config: &ClientConfig) -> std::io::Result<boo
             Ok(stream.tls_session().unwrap().resumed)
         }
         Err((error, stream)) => {
-            drop(stream);
+            stream.close_gently(DEADLINE).await;
             Err(error)
         }
     };
-    client.join().unwrap();
+    let heard = client.join().unwrap();
+    // Who is refused after its handshake must not take that for an empty answer.
+    match &taken {
+        Ok(_) => assert_eq!(heard.unwrap(), 1),
+        Err(_) => assert!(heard.unwrap_err().to_string().contains("CertificateRevoked")),
+    }
     taken
 }
 
@@ -250,17 +254,44 @@ async fn a_session_is_resumed_for_as_long_as_its_certificate_is_good() {
         ClientAuth::Asked(Arc::new(ClientRules { ca: ca.clone().into(), crls, required: true, allowed: Vec::new() }.load().unwrap()))
     };
     for version in [&TLS12, &TLS13] {
-        let minted = Identity::mint(&["localhost".to_owned()]).unwrap();
+        let made = identity::Authority::new(vec!["localhost".parse().unwrap()]).unwrap();
+        let trusted = made.pem().to_owned();
         let settings = ServerSettings { clients: rules(&[]), ..ServerSettings::default() };
-        let server = ServerTls::new(&minted.identity, &settings).unwrap();
-        let config = tls::showing(&minted.ca_pem, &authority.client("one", vec![]), &[version]);
-        assert!(!taken(&server, &config).await.unwrap());
+        let server = ServerTls::new(&Identities::made(made, false), &settings).unwrap();
+        let [config, other] = [(); 2].map(|()| tls::showing(&trusted, &authority.client("one", vec![]), &[version]));
+        assert!(!taken(&server, &config).await.unwrap() && !taken(&server, &other).await.unwrap());
         assert!(taken(&server, &config).await.unwrap());
         server.replace_clients(rules(&[&list])).unwrap();
         let error = taken(&server, &config).await.unwrap_err();
-        assert!(error.get_ref().unwrap().is::<NoLongerTaken>() && error.to_string().contains("Revoked"), "{error:?}");
-        // Sessions outlive the change, for those who are still good.
+        assert!(error.to_string().contains("Revoked"), "{error:?}");
+        // Sessions outlive a change, for those who are still good. The refused one has used its ticket up.
         server.replace_clients(rules(&[])).unwrap();
-        assert!(taken(&server, &config).await.unwrap());
+        assert!(taken(&server, &other).await.unwrap());
     }
+}
+
+#[test]
+fn the_authorities_of_clients_are_read_again_and_a_broken_file_changes_nothing() {
+    let (one, two) = (tls::authority("one"), tls::authority("two"));
+    let (_folder, path) = folder(&one);
+    let (mut tapline, ca) = start("builtin:echo", &["--client-ca", &path]);
+    let config = |authority: &Authority| tls::showing(&ca, &authority.client("somebody", vec![]), DEFAULT_VERSIONS);
+    echoed(&tapline, config(&one)).unwrap();
+    tapline.closed();
+    let loaded = |tapline: &mut Tapline, is_broken: bool| {
+        loop {
+            let said = tapline.event("loaded");
+            if said["what"] == "client_ca" && (is_broken != said["why"].is_null()) && (is_broken || said["changed"] != 0) {
+                return;
+            }
+        }
+    };
+    std::fs::write(&path, &two.pem).unwrap();
+    loaded(&mut tapline, false);
+    echoed(&tapline, config(&two)).unwrap();
+    tapline.closed();
+    refused(&mut tapline, config(&one), "UnknownCA");
+    std::fs::write(&path, "nothing\n").unwrap();
+    loaded(&mut tapline, true);
+    echoed(&tapline, config(&two)).unwrap();
 }

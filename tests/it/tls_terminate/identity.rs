@@ -1,6 +1,6 @@
 //! Certificates and keys: made, loaded, and refused.
 
-use super::start;
+use super::{several::assert_refused, start};
 use crate::{support::*, tls};
 use std::{io::Write, path::Path};
 
@@ -14,16 +14,20 @@ fn echoes(tapline: &Tapline, ca: &str, name: &str) -> Result<(), String> {
 
 #[test]
 fn the_certificate_that_is_made_holds_for_this_machine_and_for_nothing_else() {
-    let (tapline, ca) = start("builtin:echo", &[]);
+    let (mut tapline, ca) = start("builtin:echo", &[]);
     for name in ["localhost", "127.0.0.1", "::1"] {
         echoes(&tapline, &ca, name).unwrap();
     }
-    assert!(echoes(&tapline, &ca, "other.test").unwrap_err().contains("not valid for name"));
+    // Browsers take these for this machine.
+    echoes(&tapline, &ca, "app.localhost").unwrap();
+    assert!(echoes(&tapline, &ca, "other.test").unwrap_err().contains("UnrecognisedName"));
+    let closed = std::iter::repeat_with(|| tapline.closed()).find(|closed| closed["by"] == "rule").unwrap();
+    assert_refused(&closed, "other.test is not among --names");
 }
 
 #[test]
 fn the_certificate_that_is_made_holds_for_the_names_that_are_asked_for() {
-    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--name", "a.test", "--name", "192.0.2.7"]);
+    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--names", "a.test", "--names", "192.0.2.7"]);
     let certificate = tapline.event("certificate");
     assert_eq!(certificate["names"], serde_json::json!(["a.test", "192.0.2.7"]));
     let path = certificate["ca"].as_str().unwrap().to_owned();
@@ -92,9 +96,9 @@ fn what_cannot_be_used_is_named_in_one_line_that_holds_nothing_of_the_key() {
         (&cert, &garbage, &garbage, "holds no private key"),
         (&key, &key, &key, "holds no certificate"),
         (&cert, &cert, &cert, "holds no private key"),
-        (&cert, &cut, &cut, "holds no private key"),
+        (&cert, &cut, &cut, "line 1: PRIVATE KEY has no end"),
         (&cert, &damaged, &damaged, "cannot use"),
-        (&broken_cert, &key, &broken_cert, "cannot use"),
+        (&broken_cert, &key, &broken_cert, "line 1: certificate 1 of the file is malformed"),
     ] {
         let finished = run(&["tls-terminate", "0", "builtin:echo", "--cert", cert, "--key", key]);
         let text = finished.stderr;
@@ -108,19 +112,32 @@ fn what_cannot_be_used_is_named_in_one_line_that_holds_nothing_of_the_key() {
         }
         assert_eq!(finished.stdout, "");
     }
-    // One without the other is wrong usage.
-    assert_eq!(run(&["tls-terminate", "0", "builtin:echo", "--cert", &cert]).code, Some(2));
-    assert_eq!(run(&["tls-terminate", "0", "builtin:echo", "--key", &key]).code, Some(2));
+    // Without a key of its own, a certificate is to have it in its file.
+    let alone = run(&["tls-terminate", "0", "builtin:echo", "--cert", &cert]);
+    assert_eq!(alone.code, Some(3), "{alone:?}");
+    assert!(alone.stderr.contains("holds no private key in PEM (PKCS#8, PKCS#1 or SEC1), but CERTIFICATE (line 1)"), "{alone:?}");
+    // A key without its certificate is wrong usage.
+    for flags in [&["--key", &key][..], &["--cert", &cert, "--cert", &cert, "--key", &key], &["--cert", &cert, "--names", "a.test"]] {
+        let refused = run(&[&["tls-terminate", "0", "builtin:echo"], flags].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
 }
 
 #[test]
 fn a_name_that_no_client_could_ask_for_is_refused() {
-    for name in ["not a name", "a..test", "", "*", "a.test:443", ".a.test", "**.a.test"] {
-        let finished = run(&["tls-terminate", "0", "builtin:echo", "--name", "a.test", "--name", name]);
-        assert_eq!(finished.code, Some(3), "{name:?}: {}", finished.stderr);
-        assert!(finished.stderr.contains(&format!("{name:?} is not a DNS name")), "{}", finished.stderr);
+    for (name, why) in [
+        ("not a name", "is not a DNS name"),
+        ("a..test", "is not a DNS name"),
+        ("", "is not a DNS name"),
+        ("*", "is not a name"),
+        ("a.test:443", "has a port"),
+        ("a.*.test", "has a wildcard that is not its first label"),
+    ] {
+        let finished = run(&["tls-terminate", "0", "builtin:echo", "--names", &format!("a.test,{name}")]);
+        assert_eq!(finished.code, Some(2), "{name:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains(&format!("{name:?} {why}")), "{}", finished.stderr);
     }
-    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--name", "*.a.test"]);
+    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--names", "*.a.test"]);
     let ca = std::fs::read_to_string(tapline.event("certificate")["ca"].as_str().unwrap()).unwrap();
     echoes(&tapline, &ca, "x.a.test").unwrap();
 }

@@ -106,6 +106,7 @@ fn a_key_log_that_is_new_is_for_its_owner_and_what_cannot_be_written_is_told_bef
         (&["--keylog", "-"], 2, "--keylog - would mix keys"),
         (&["--record-tls", "-", "--record", "-"], 2, "--record and --record-tls would both write to -"),
         (&["--record-tls", "-", "--", "true"], 2, "--record-tls - and COMMAND"),
+        (&["--keylog", &name, "--record", &name], 2, "--record and --keylog would both write to"),
         (&["--record-tls", &name, "--keylog", &name], 2, "--keylog and --record-tls would both write to"),
     ] {
         let refused = run(&[&["tls-terminate", &addr, "builtin:echo"], flags].concat());

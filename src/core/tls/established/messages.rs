@@ -1,5 +1,5 @@
-//! What is not data: alerts, KeyUpdates, and what may not come any more. A client has only so many of each, as in rustls
-//! and BoringSSL.
+//! What is not data: alerts, KeyUpdates, and what may not come any more. A client has only so many of each. Empty records
+//! are not counted: they cost their sender as much.
 
 use super::{Established, Keys, OVERHEAD, Reading, Wrong};
 use rustls::{AlertDescription, ContentType, Error, InvalidMessage, PeerMisbehaved};
@@ -34,11 +34,6 @@ impl Default for Allowed {
 const KEY_UPDATES: u8 = 32;
 
 impl Allowed {
-    /// KeyUpdates are counted anew after data.
-    pub(super) fn data_came(&mut self) {
-        self.key_updates = KEY_UPDATES;
-    }
-
     /// What was held is on its way.
     pub(super) fn nothing_held(&mut self) {
         self.answered = false;
@@ -55,6 +50,10 @@ impl Established {
     /// Takes the content of a record that holds no data.
     pub(super) fn take(&mut self, kind: ContentType, content: &[u8]) {
         let taken = match kind {
+            // RFC 8446 section 5.1.
+            ContentType::Alert | ContentType::ApplicationData if !self.allowed.message.is_empty() => {
+                Err(Wrong::new(PeerMisbehaved::MessageInterleavedWithHandshakeMessage, AlertDescription::UnexpectedMessage))
+            }
             ContentType::Alert => self.take_alert(content),
             ContentType::Handshake if self.opening.are_tls13() => self.take_handshake(content),
             ContentType::Handshake => self.refuse_renegotiation(content),
@@ -65,9 +64,22 @@ impl Established {
         }
     }
 
+    /// Whether data may come now. Without a byte it is none: it changes nothing.
+    pub(super) fn take_data(&mut self, length: usize) -> bool {
+        let may_come = self.allowed.message.is_empty();
+        if may_come && length > 0 {
+            self.allowed.key_updates = KEY_UPDATES;
+            self.hurry = false;
+        }
+        may_come
+    }
+
     fn take_alert(&mut self, content: &[u8]) -> Result<(), Wrong> {
         let &[level, alert] = content else {
-            return Err(Wrong::new(InvalidMessage::InvalidEmptyPayload, AlertDescription::DecodeError));
+            // RFC 8446 section 5.4.
+            let is_empty = content.is_empty() && self.opening.are_tls13();
+            let alert = if is_empty { AlertDescription::UnexpectedMessage } else { AlertDescription::DecodeError };
+            return Err(Wrong::new(InvalidMessage::InvalidEmptyPayload, alert));
         };
         let alert = AlertDescription::from(alert);
         match (level, alert) {
@@ -79,7 +91,7 @@ impl Established {
             }
             // The client has given up: it wants no answer.
             (2, _) => {
-                self.reading = Reading::Failed(Error::AlertReceived(alert));
+                self.reading = Reading::Failed(Error::AlertReceived(alert), None);
                 self.closed = true;
             }
             (1, _) => return Err(Wrong::new(Error::AlertReceived(alert), AlertDescription::DecodeError)),
@@ -108,8 +120,8 @@ impl Established {
         take_one(&mut self.allowed.key_updates, PeerMisbehaved::TooManyKeyUpdateRequests)?;
         let internal = |error| Wrong::new(error, AlertDescription::InternalError);
         match asked {
-            // One answer is enough for all that were asked for while it waits.
-            1 if !self.allowed.answered => {
+            // One answer is enough for all that were asked for while it waits, and none goes behind close_notify.
+            1 if !self.closed && !self.allowed.answered => {
                 let mut record = [0; UPDATE.len() + OVERHEAD];
                 let length = self.update_sealing_key(&mut record).map_err(internal)?;
                 self.held.extend_from_slice(&record[..length]);

@@ -1,0 +1,199 @@
+//! Certificates that change while they are in use.
+
+use super::several::{Folder, asked, shows};
+use crate::{support::*, tls};
+use serde_json::Value;
+use std::{
+    io::Write,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+
+fn start(flags: &[&str]) -> Tapline {
+    let mut tapline = Tapline::start(&[&["tls-terminate", "0", "builtin:echo"], flags].concat());
+    tapline.event("loaded");
+    tapline
+}
+
+#[test]
+fn a_file_that_changes_is_read_again_and_a_connection_goes_on() {
+    let folder = Folder::new();
+    let (old, new) = (tls::issue(&["a.test"]), tls::issue(&["a.test", "b.test"]));
+    let path = folder.both("a", &old);
+    let mut tapline = start(&["--cert", &path]);
+    let mut open = tls::client(tapline.connect(), tls::trusting(&old.ca, &[]), "a.test");
+    open.write_all(b"one").unwrap();
+    assert_eq!(read_n(&mut open, 3), b"one");
+    folder.both("a", &new);
+    let loaded = tapline.event("loaded");
+    assert_eq!((&loaded["changed"], &loaded["names"], &loaded["why"]), (&1.into(), &serde_json::json!(["a.test", "b.test"]), &Value::Null));
+    assert_eq!(asked(&tapline, &new, "b.test"), Ok(()));
+    assert!(!shows(&tapline, &old, "a.test"));
+    open.write_all(b"two").unwrap();
+    assert_eq!(read_n(&mut open, 3), b"two");
+}
+
+#[test]
+fn a_session_from_before_is_resumed_after() {
+    let folder = Folder::new();
+    let (old, new) = (tls::issue(&["a.test"]), tls::issue(&["a.test"]));
+    let path = folder.both("a", &old);
+    let mut tapline = start(&["--cert", &path]);
+    let config = tls::trusting(&old.ca, &[]);
+    for resumed in [false, true] {
+        let mut client = tls::client(tapline.connect(), config.clone(), "a.test");
+        client.write_all(b"x").unwrap();
+        assert_eq!(read_n(&mut client, 1), b"x");
+        assert_eq!(tapline.event("handshake")["resumed"], resumed);
+        folder.both("a", &new);
+        if !resumed {
+            tapline.event("loaded");
+        }
+    }
+}
+
+#[test]
+fn a_pair_that_does_not_fit_yet_leaves_the_old_one_until_it_does() {
+    let folder = Folder::new();
+    let (old, new) = (tls::issue(&["a.test"]), tls::issue(&["a.test"]));
+    let (cert, key) = (folder.write("cert", &old.cert), folder.write("key", &old.key));
+    let mut tapline = start(&["--cert", &cert, "--key", &key]);
+    for (name, content, why) in [
+        ("cert", new.cert.as_str(), "does not belong to the certificate in"),
+        ("cert", "-----BEGIN CERTIFICATE-----\nMIIB\n\u{e4}\n", "cert, line 3: is no base64"),
+        ("key", "", "line 3: is no base64"),
+    ] {
+        folder.write(name, content);
+        if name == "cert" {
+            let loaded = tapline.event("loaded");
+            let said = loaded["why"].as_str().unwrap();
+            assert!(said.contains(why) && said.ends_with("; the one before it stays"), "{said}");
+            assert_eq!((&loaded["changed"], &loaded["certificates"]), (&0.into(), &1.into()));
+        }
+        assert_eq!(asked(&tapline, &old, "a.test"), Ok(()));
+    }
+    folder.write("key", &new.key);
+    folder.write("cert", &new.cert);
+    while tapline.event("loaded")["why"] != Value::Null {}
+    assert_eq!(asked(&tapline, &new, "a.test"), Ok(()));
+}
+
+#[test]
+fn one_broken_pair_of_a_folder_keeps_back_no_other_and_pairs_come_and_go() {
+    let folder = Folder::new();
+    let [a, b, c] = ["a.test", "b.test", "c.test"].map(|name| tls::issue(&[name]));
+    folder.both("a.pem", &a);
+    folder.both("b.pem", &b);
+    let mut tapline = start(&["--certs", folder.path(), "--strict-sni"]);
+    folder.write("a.pem", &a.key);
+    let said = tapline.event("loaded");
+    assert!(said["why"].as_str().unwrap().contains("a.pem holds no certificate in PEM, but PRIVATE KEY (line 1)"), "{said}");
+    folder.both("c.pem", &c);
+    let said = tapline.event("loaded");
+    assert_eq!((&said["names"], &said["changed"]), (&serde_json::json!(["a.test", "b.test", "c.test"]), &1.into()));
+    for (issued, name) in [(&a, "a.test"), (&b, "b.test"), (&c, "c.test")] {
+        assert_eq!(asked(&tapline, issued, name), Ok(()));
+    }
+    std::fs::remove_file(format!("{}/b.pem", folder.path())).unwrap();
+    assert_eq!(tapline.event("loaded")["names"], serde_json::json!(["a.test", "c.test"]));
+    assert!(asked(&tapline, &b, "b.test").unwrap_err().contains("UnrecognisedName"));
+    // Better the old ones than none.
+    for name in ["a.pem", "c.pem"] {
+        std::fs::remove_file(format!("{}/{name}", folder.path())).unwrap();
+    }
+    while !tapline.event("loaded")["why"].as_str().is_some_and(|why| why.contains("holds no certificate with a key")) {}
+    assert_eq!(asked(&tapline, &c, "c.test"), Ok(()));
+}
+
+#[test]
+fn a_signal_reads_all_again_and_says_so_and_ends_nobody_who_makes_his_own() {
+    let folder = Folder::new();
+    let issued = tls::issue(&["a.test"]);
+    let mut tapline = start(&["--cert", &folder.both("a", &issued)]);
+    tapline.signal("HUP");
+    assert_eq!(tapline.event("loaded")["changed"], 0);
+    assert_eq!(asked(&tapline, &issued, "a.test"), Ok(()));
+
+    let mut tapline = Tapline::start(&["listen", "0", "--tls", "--echo"]);
+    tapline.event("certificate");
+    tapline.signal("HUP");
+    assert!(tapline.event("note")["text"].as_str().unwrap().starts_with("SIGHUP: the certificates are made in memory"));
+    assert_eq!(tapline.stop(), Some(0));
+}
+
+#[test]
+fn a_pipe_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fifo(&folder).0;
+    let issued = tls::issue(&["a.test"]);
+    let writer = std::thread::spawn({
+        let (path, both) = (path.clone(), issued.cert.clone() + &issued.key);
+        // It opens when there is a reader.
+        move || std::fs::write(path, both)
+    });
+    let mut tapline = start(&["--cert", path.to_str().unwrap()]);
+    writer.join().unwrap().unwrap();
+    assert!(tapline.event("note")["text"].as_str().unwrap().contains("is read once"));
+    tapline.signal("HUP");
+    assert_eq!(tapline.event("loaded")["certificates"], 1);
+    assert_eq!(asked(&tapline, &issued, "a.test"), Ok(()));
+}
+
+#[test]
+fn authorities_of_clients_from_a_pipe_are_read_once_and_hold_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fifo(&folder).0;
+    let issued = tls::issue(&["client.test"]);
+    let writer = std::thread::spawn({
+        let (path, ca) = (path.clone(), issued.ca.clone());
+        move || std::fs::write(path, ca)
+    });
+    let mut tapline = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--client-ca", path.to_str().unwrap()]);
+    writer.join().unwrap().unwrap();
+    assert_eq!(tapline.event("loaded")["what"], "client_ca");
+    assert!(tapline.event("note")["text"].as_str().unwrap().contains("is read once"));
+    tapline.signal("HUP");
+    assert_eq!(tapline.event("loaded")["certificates"], 1);
+    assert_eq!(tapline.stop(), Some(0));
+}
+
+#[test]
+fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_broken_one() {
+    let folder = Folder::new();
+    // One authority for all: whichever is shown, the client trusts it.
+    let issued: Vec<_> = (0..50).map(|_| tls::issue(&["a.test"])).collect();
+    let all: String = issued.iter().map(|issued| issued.ca.as_str()).collect();
+    let path = folder.both("a", &issued[0]);
+    let mut tapline = start(&["--cert", &path]);
+    let (done, shaken) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let addr = tapline.addr();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    let mut client = tls::client(connect(addr), tls::trusting(&all, &[]), "a.test");
+                    client.write_all(b"x").unwrap();
+                    assert_eq!(read_n(&mut client, 1), b"x");
+                    shaken.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        for (number, issued) in issued.iter().enumerate().skip(1) {
+            let before = shaken.load(Relaxed);
+            if number == 25 {
+                folder.write("a", &issued.cert[..issued.cert.len() / 2]);
+                while tapline.event("loaded")["why"] == Value::Null {}
+            }
+            folder.both("a", issued);
+            while tapline.event("loaded")["why"] != Value::Null {}
+            // Somebody has shaken hands with each of them.
+            while shaken.load(Relaxed) < before + 2 {
+                std::thread::yield_now();
+            }
+        }
+        done.store(true, Relaxed);
+    });
+    assert_eq!(asked(&tapline, &issued[49], "a.test"), Ok(()));
+    tapline.stop();
+    let failed = tapline.seen.iter().filter(|event| event["event"] == "closed" && event["during"] == "handshake").count();
+    assert_eq!(failed, 0, "of {} handshakes", shaken.load(Relaxed));
+}
