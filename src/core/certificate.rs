@@ -42,7 +42,8 @@ impl Subject {
 }
 
 impl SubjectName {
-    fn read(name: &GeneralName<'_>) -> Option<Self> {
+    /// Reads one of them; `None` where it is of another kind, or malformed.
+    pub(crate) fn read(name: &GeneralName<'_>) -> Option<Self> {
         match name {
             GeneralName::DNSName(name) => Some(Self::Dns((*name).to_owned())),
             GeneralName::RFC822Name(mailbox) => Some(Self::Email((*mailbox).to_owned())),

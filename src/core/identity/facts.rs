@@ -1,11 +1,11 @@
 //! What a certificate says: whose it is, how long it holds, and what is odd about it.
 
-use crate::name::ServerName;
+use crate::{certificate::SubjectName, name::ServerName};
 use std::{
     net::IpAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
 
 /// A certificate that ends within so many seconds is worth a word: a week, but for those that are made for a few days only.
 const SOON: i64 = 7 * 24 * 60 * 60;
@@ -39,22 +39,17 @@ pub(super) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
 pub(super) fn names(certificate: &X509Certificate<'_>) -> Names {
     let mut names = Names::default();
     let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return names };
-    for name in &alternative.value.general_names {
+    for name in alternative.value.general_names.iter().filter_map(SubjectName::read) {
         match name {
-            GeneralName::DNSName(name) => match name.strip_prefix("*.") {
+            SubjectName::Dns(name) => match name.strip_prefix("*.") {
                 Some(name) => names.wildcard.extend(name.parse()),
                 None => names.exact.extend(name.parse()),
             },
-            GeneralName::IPAddress(bytes) => names.addrs.extend(addr(bytes)),
-            _ => {}
+            SubjectName::Ip(addr) => names.addrs.push(addr),
+            SubjectName::Email(_) | SubjectName::Uri(_) => {}
         }
     }
     names
-}
-
-fn addr(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// What is odd about a chain, leaf first, though it can be shown.
