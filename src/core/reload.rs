@@ -125,7 +125,7 @@ async fn follow(reload: Box<dyn Reload>, loaded: Loaded, asked: watch::Receiver<
         paths.into_iter().map(|path| (path.clone(), State::of(&path))).collect()
     };
     // How the files were when they were read is not known: they are read once more.
-    let mut watch = Watch::start(look, None, EVERY, asked);
+    let mut watch = Watch::start(look, None, EVERY, asked).await;
     let (mut why, mut noted) = (loaded.why, BTreeSet::from_iter(loaded.notes));
     while let Some(forced) = watch.next().await {
         if let Some(why) = watch.failure() {

@@ -6,7 +6,7 @@ use std::{
     fs::Metadata,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -57,7 +57,8 @@ pub(crate) struct Watch {
     look: Arc<dyn Fn() -> Seen + Send + Sync>,
     /// How they were when they were read last, as far as that is known.
     seen: Option<Seen>,
-    watcher: Option<Watching>,
+    /// Shared with the thread that looks: what it asks the system for may block too. `None` where nothing can be watched.
+    watching: Arc<Mutex<Option<Watching>>>,
     /// Why changes are noticed late only, and whether that was told.
     failure: Option<notify::Error>,
     told: bool,
@@ -69,23 +70,26 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches what `look` finds. It is looked at now, each time `every` has passed, whenever something happens in one of the
     /// folders, and when it is `asked` for.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         look: impl Fn() -> Seen + Send + Sync + 'static,
         seen: Option<Seen>,
         every: Duration,
         asked: watch::Receiver<()>,
     ) -> Self {
         let touched = Arc::new(Notify::new());
-        let (watcher, failure) = match Watching::start(touched.clone()) {
-            Ok(watcher) => (Some(watcher), None),
+        let (watching, failure) = match Watching::start(touched.clone()) {
+            Ok(watching) => (Some(watching), None),
             Err(error) => (None, Some(error)),
         };
+        let watching = Arc::new(Mutex::new(watching));
+        let (first, renewing) = (seen.clone().unwrap_or_default(), watching.clone());
+        let renewed = spawn_blocking(move || renew(&renewing, &first)).await;
         // What has changed between the first reading and the watch.
         touched.notify_one();
         let ticks = interval_at(Instant::now() + every, every);
-        let mut watch = Self { look: Arc::new(look), seen: None, watcher, failure, told: false, touched, ticks, asked };
-        watch.renew(seen.as_deref().unwrap_or_default());
-        Self { seen, ..watch }
+        let mut watch = Self { look: Arc::new(look), seen, watching, failure, told: false, touched, ticks, asked };
+        watch.renewed(renewed.unwrap_or(Ok(false)));
+        watch
     }
 
     /// Why changes are noticed late only, where that has come up: once.
@@ -93,13 +97,13 @@ impl Watch {
         self.failure.take().filter(|_| !std::mem::replace(&mut self.told, true))
     }
 
-    /// Watches where these files are.
-    fn renew(&mut self, seen: &[(PathBuf, Option<State>)]) {
-        match self.watcher.as_mut().map(|watching| watching.renew(seen)) {
+    /// Takes note of what it has come to that other folders are watched, or not.
+    fn renewed(&mut self, renewed: Result<bool, notify::Error>) {
+        match renewed {
             // What has changed before it was watched.
-            Some(Ok(true)) => self.touched.notify_one(),
-            Some(Err(error)) => self.failure = Some(error),
-            Some(Ok(false)) | None => {}
+            Ok(true) => self.touched.notify_one(),
+            Ok(false) => {}
+            Err(error) => self.failure = Some(error),
         }
     }
 
@@ -120,17 +124,27 @@ impl Watch {
                     false
                 }
             };
-            let look = self.look.clone();
-            let Ok(seen) = spawn_blocking(move || look()).await else { continue };
+            let (look, watching) = (self.look.clone(), self.watching.clone());
+            let looking = spawn_blocking(move || {
+                let seen = look();
+                // The file behind a symbolic link may be in another folder now.
+                let renewed = renew(&watching, &seen);
+                (seen, renewed)
+            });
+            let Ok((seen, renewed)) = looking.await else { continue };
             let changed = self.seen.as_ref() != Some(&seen);
-            // The file behind a symbolic link may be in another folder now.
-            self.renew(&seen);
+            self.renewed(renewed);
             self.seen = Some(seen);
             if changed || forced {
                 return Some(forced);
             }
         }
     }
+}
+
+/// Watches where these files are, and returns whether there are new folders. It may block.
+fn renew(watching: &Mutex<Option<Watching>>, seen: &[(PathBuf, Option<State>)]) -> Result<bool, notify::Error> {
+    watching.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or(Ok(false), |watching| watching.renew(seen))
 }
 
 /// The folders that are watched: a file is replaced by a rename, and a symbolic link to it, or to its folder, too.
@@ -153,14 +167,14 @@ impl Watching {
     /// Watches the folders that the files are in, and those that they are really in; of a folder, also itself. Returns whether
     /// there are new ones.
     fn renew(&mut self, seen: &[(PathBuf, Option<State>)]) -> Result<bool, notify::Error> {
-        let mut wanted = BTreeSet::new();
-        for (path, _) in seen {
-            wanted.insert(folder(path));
-            if let Ok(real) = path.canonicalize() {
-                wanted.insert(folder(&real));
-                if real.is_dir() {
-                    wanted.insert(real);
-                }
+        // Many files are in few folders.
+        let folders: BTreeSet<&Path> = seen.iter().map(|(path, _)| folder(path)).collect();
+        let really = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let mut wanted: BTreeSet<PathBuf> = folders.into_iter().map(really).collect();
+        for real in seen.iter().filter_map(|(path, _)| path.canonicalize().ok()) {
+            wanted.insert(folder(&real).to_owned());
+            if real.is_dir() {
+                wanted.insert(real);
             }
         }
         for old in self.folders.difference(&wanted) {
@@ -186,9 +200,8 @@ impl Watching {
 }
 
 /// The folder that a file is in.
-fn folder(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Asks for a new reading at each SIGHUP, from now on. It does not end the process any more.

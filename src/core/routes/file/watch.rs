@@ -18,7 +18,7 @@ pub(crate) async fn follow(path: PathBuf, last: Option<State>, every: Duration, 
     }
     let looked = path.clone();
     let look = move || vec![(looked.clone(), State::of(&looked))];
-    let mut watch = Watch::start(look, Some(vec![(path.clone(), last)]), every, asked);
+    let mut watch = Watch::start(look, Some(vec![(path.clone(), last)]), every, asked).await;
     if let Some(why) = watch.failure() {
         let text = format!("cannot watch {}: {why}; it is looked at every {every:?} (--routes-interval) and on SIGHUP", path.display());
         events.emit(Event::Note { text });
