@@ -206,9 +206,12 @@ fn nobody_gets_in_by_the_session_of_a_name() {
     let (_folder, path) = folder(&authority);
     let (mut tapline, ca) = start("builtin:echo", &["--client-ca", &path, "--client-cert", "optional"]);
     let (without, with) = (tls::trusting(&ca, &[]), tls::showing(&ca, &authority.client("one", vec![]), DEFAULT_VERSIONS));
-    for (config, name) in [(&without, None), (&with, Some("one")), (&without, None), (&with, Some("one"))] {
+    for (config, name, resumed) in
+        [(&without, None, false), (&with, Some("one"), false), (&without, None, true), (&with, Some("one"), true)]
+    {
         echoed(&tapline, config.clone()).unwrap();
-        assert_eq!(tapline.event("handshake")["client"]["common_name"].as_str(), name);
+        let handshake = tapline.event("handshake");
+        assert_eq!((handshake["client"]["common_name"].as_str(), &handshake["resumed"]), (name, &resumed.into()), "{handshake}");
     }
 }
 
