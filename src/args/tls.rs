@@ -148,7 +148,8 @@ pub struct Identity {
     /// A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again
     ///
     /// NAME.crt, NAME.cert or NAME.pem with the key in NAME.key, in NAME-key.pem (mkcert) or in the same file (haproxy);
-    /// NAME/fullchain.pem with NAME/privkey.pem (certbot). Anything else is passed over, and said so.
+    /// NAME/fullchain.pem with NAME/privkey.pem (certbot). Anything else is passed over, and said so; so is
+    /// a file without a certificate or its key. A folder that cannot be read later leaves what was in it, and only that.
     #[arg(long, value_name = "DIR", action = ArgAction::Append)]
     pub certs: Vec<PathBuf>,
     /// Refuse clients that ask for a name that no certificate is for, or for none (alert unrecognized_name)
@@ -159,7 +160,8 @@ pub struct Identity {
     ///
     /// a.test, *.a.test (exactly one label more), **.a.test (one or more), .a.test (the name and all beneath), ** (every name),
     /// or an address. A client that asks for no name gets one for all of them and the loopback addresses. The CA can vouch
-    /// for these names only; its key is nowhere but in memory, and ends with the command.
+    /// for these names, those beneath them and the loopback addresses only, with ** for every name; its key is nowhere but in
+    /// memory, and ends with the command.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with_all = ["cert", "certs"], action = ArgAction::Append)]
     pub names: Vec<Allowed>,
     /// Write the certificate of the CA in memory here, to stay [default: a temporary file that goes with the command]

@@ -136,7 +136,8 @@ async fn follow(reload: Box<dyn Reload>, loaded: Loaded, asked: watch::Receiver<
         let reading = spawn_blocking(move || again.lock().unwrap_or_else(PoisonError::into_inner).reload());
         let Ok(loaded) = reading.await else { continue };
         // What is wrong is told once, however often it is read.
-        if forced || loaded.changed > 0 || loaded.why != why {
+        let is_new = |note: &String| !noted.contains(note);
+        if forced || loaded.changed > 0 || loaded.why != why || loaded.notes.iter().any(is_new) {
             tell(what, &loaded, &noted, &events);
         }
         (why, noted) = (loaded.why, BTreeSet::from_iter(loaded.notes));

@@ -31,26 +31,40 @@ pub struct Loader {
 #[derive(Clone, Debug)]
 struct Kept {
     identity: Identity,
+    /// By the place of the folder in which it was found; `None` for one that was named.
+    folder: Option<usize>,
     /// Of a pipe, which can be read once only.
     is_once: bool,
     notes: Vec<String>,
 }
 
-/// Pairs of files as they are now, each once and with whether it was found in a folder.
-type Wanted = Vec<(Pair, bool)>;
+/// What there is to be read.
+struct Wanted {
+    /// Pairs of files as they are now, each once and with the place of the folder in which it was found. Of a folder that cannot be
+    /// used, those that were in it.
+    pairs: Vec<(Pair, Option<usize>)>,
+    /// What was passed over.
+    notes: Vec<String>,
+    /// The folders that cannot be used, by their places.
+    unusable: BTreeMap<usize, IdentityError>,
+}
 
 impl Loader {
     /// Reads all files for the first time.
     ///
     /// # Errors
-    /// One of them cannot be used, or there is none. Of a folder, what is a certificate without a key is left out.
+    /// One of them cannot be used, or there is none. Of a folder, a certificate without a key is left out, and so is what holds no
+    /// certificate.
     pub fn load(files: Files, strict: bool) -> Result<(Self, Loaded), IdentityError> {
         let mut loader = Self { files, kept: Vec::new(), identities: Identities::of_files(strict) };
-        let (wanted, mut notes) = loader.wanted()?;
-        for (pair, is_found) in wanted {
-            match read(&pair) {
+        let Wanted { pairs, mut notes, mut unusable } = loader.wanted();
+        if let Some((_, error)) = unusable.pop_first() {
+            return Err(error);
+        }
+        for (pair, folder) in pairs {
+            match read(&pair, folder) {
                 Ok(kept) => loader.kept.push((pair, kept)),
-                Err(error @ IdentityError::NoKey { .. }) if is_found => notes.push(format!("{error}; it is left out")),
+                Err(error) if is_left_out(&error, folder) => notes.push(left_out(&error)),
                 Err(error) => return Err(error),
             }
         }
@@ -67,23 +81,33 @@ impl Loader {
         &self.identities
     }
 
-    /// The pairs, and what was passed over.
-    fn wanted(&self) -> Result<(Wanted, Vec<String>), IdentityError> {
-        let mut wanted: Wanted = self.files.pairs.iter().map(|pair| (pair.clone(), false)).collect();
-        let mut notes = Vec::new();
-        for path in &self.files.folders {
-            let found = folder::find(path)?;
-            if found.pairs.is_empty() {
-                return Err(IdentityError::NoPair(path.clone()));
-            }
-            wanted.extend(found.pairs.into_iter().map(|pair| (pair, true)));
-            if let Some(passed) = some_of(&found.others) {
-                notes.push(format!("{}: {passed} passed over: no certificate, or without its key, by the name", path.display()));
+    /// What there is to be read now. It may block.
+    fn wanted(&self) -> Wanted {
+        let mut pairs: Vec<_> = self.files.pairs.iter().map(|pair| (pair.clone(), None)).collect();
+        let (mut notes, mut unusable) = (Vec::new(), BTreeMap::new());
+        for (place, path) in self.files.folders.iter().enumerate() {
+            let found = folder::find(path).and_then(|found| match found.pairs.is_empty() {
+                true => Err(IdentityError::NoPair(path.clone())),
+                false => Ok(found),
+            });
+            match found {
+                Ok(found) => {
+                    pairs.extend(found.pairs.into_iter().map(|pair| (pair, Some(place))));
+                    if let Some(passed) = some_of(&found.others) {
+                        let why = "no certificate, or without its key, by the name";
+                        notes.push(format!("{}: {passed} passed over: {why}", path.display()));
+                    }
+                }
+                Err(error) => {
+                    let before = self.kept.iter().filter(|(_, kept)| kept.folder == Some(place));
+                    pairs.extend(before.map(|(pair, _)| (pair.clone(), Some(place))));
+                    unusable.insert(place, error);
+                }
             }
         }
         let mut seen = BTreeSet::new();
-        wanted.retain(|(pair, _)| seen.insert(pair.clone()));
-        Ok((wanted, notes))
+        pairs.retain(|(pair, _)| seen.insert(pair.clone()));
+        Wanted { pairs, notes, unusable }
     }
 
     /// Takes the identities that are kept into force where some have changed, and tells what they are.
@@ -106,46 +130,44 @@ impl Reload for Loader {
 
     fn paths(&self) -> Vec<PathBuf> {
         let of = |Pair { cert, key }: Pair| if cert == key { vec![cert] } else { vec![cert, key] };
-        let pairs: Vec<Pair> = match self.wanted() {
-            Ok((wanted, _)) => wanted.into_iter().map(|(pair, _)| pair).collect(),
-            // Of a folder that cannot be read now, those that were in it.
-            Err(_) => self.kept.iter().map(|(pair, _)| pair.clone()).collect(),
-        };
-        self.files.folders.iter().cloned().chain(pairs.into_iter().flat_map(of)).collect()
+        self.files.folders.iter().cloned().chain(self.wanted().pairs.into_iter().flat_map(|(pair, _)| of(pair))).collect()
     }
 
     fn reload(&mut self) -> Loaded {
-        let (wanted, mut notes) = match self.wanted() {
-            Ok(wanted) => wanted,
-            Err(error) => return self.take(0, Vec::new(), &[error.to_string()]),
-        };
+        let Wanted { pairs, mut notes, unusable } = self.wanted();
         let mut before: BTreeMap<_, _> = self.kept.iter().cloned().collect();
-        let (mut all, mut why, mut changed) = (Vec::new(), Vec::new(), 0);
-        for (pair, is_found) in wanted {
+        let mut why: Vec<_> = unusable.values().map(|error| format!("{error}; what was in it stays")).collect();
+        let (mut all, mut changed) = (Vec::new(), 0);
+        for (pair, folder) in pairs {
             let old = before.remove(&pair);
-            let kept = match (reread(&pair, old.as_ref()), old) {
-                (Ok(new), old) => {
-                    changed += usize::from(old.is_none_or(|old| !old.identity.is_same(&new.identity)));
-                    new
-                }
-                (Err(error), Some(old)) => {
-                    why.push(format!("{error}; the one before it stays"));
-                    old
-                }
-                (Err(error @ IdentityError::NoKey { .. }), None) if is_found => {
-                    notes.push(format!("{error}; it is left out"));
-                    continue;
-                }
-                (Err(error), None) => {
-                    why.push(error.to_string());
-                    continue;
-                }
+            let is_stuck = folder.is_some_and(|place| unusable.contains_key(&place));
+            let kept = match (old, is_stuck) {
+                (Some(old), true) => old,
+                (old, _) => match (reread(&pair, folder, old.as_ref()), old) {
+                    (Ok(new), old) => {
+                        changed += usize::from(old.is_none_or(|old| !old.identity.is_same(&new.identity)));
+                        new
+                    }
+                    (Err(error), Some(old)) => {
+                        why.push(format!("{error}; the one before it stays"));
+                        old
+                    }
+                    (Err(error), None) if is_left_out(&error, folder) => {
+                        notes.push(left_out(&error));
+                        continue;
+                    }
+                    (Err(error), None) => {
+                        why.push(error.to_string());
+                        continue;
+                    }
+                },
             };
             all.push((pair, kept));
         }
         changed += before.len();
         if all.is_empty() {
-            // None of what is there can be used: better the old ones than none.
+            // Better the old ones than none. It comes first: of many reasons only some are told.
+            why.insert(0, "none of what is there can be used: those before stay".into());
             changed = 0;
         } else {
             self.kept = all;
@@ -154,19 +176,29 @@ impl Reload for Loader {
     }
 }
 
+/// Whether a file that cannot be used was never meant to be shown: it lay in a folder, as dhparam.pem does.
+fn is_left_out(error: &IdentityError, folder: Option<usize>) -> bool {
+    folder.is_some() && matches!(error, IdentityError::NoKey { .. } | IdentityError::NoCertificate { .. })
+}
+
+fn left_out(error: &IdentityError) -> String {
+    format!("{error}; it is left out")
+}
+
 /// Reads a pair that may have been read before.
-fn reread(pair: &Pair, old: Option<&Kept>) -> Result<Kept, IdentityError> {
-    match old {
-        Some(old) if old.is_once => Ok(old.clone()),
-        _ => irregular([&pair.cert, &pair.key]).map_or_else(|| read(pair), |path| Err(IdentityError::Replaced(path.clone()))),
+fn reread(pair: &Pair, folder: Option<usize>, old: Option<&Kept>) -> Result<Kept, IdentityError> {
+    match (old, irregular([&pair.cert, &pair.key])) {
+        (Some(old), _) if old.is_once => Ok(old.clone()),
+        (_, Some(path)) => Err(IdentityError::Replaced(path.clone())),
+        (_, None) => read(pair, folder),
     }
 }
 
-fn read(pair: &Pair) -> Result<Kept, IdentityError> {
+fn read(pair: &Pair, folder: Option<usize>) -> Result<Kept, IdentityError> {
     let once = irregular([&pair.cert, &pair.key]);
     let (identity, mut notes) = Identity::load(pair)?;
     notes.extend(once.map(|path| read_once(path)));
-    Ok(Kept { identity, is_once: once.is_some(), notes })
+    Ok(Kept { identity, folder, is_once: once.is_some(), notes })
 }
 
 /// Some of many, in words.

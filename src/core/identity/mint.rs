@@ -85,8 +85,8 @@ struct Leaf {
 }
 
 impl Authority {
-    /// Makes an authority that can vouch for these names, and for no other (name constraints, RFC 5280 section 4.2.1.10): who trusts it
-    /// trusts it with nothing else.
+    /// Makes an authority that can vouch for these names, those beneath them and the loopback addresses only, or for every name where
+    /// every name is allowed (name constraints, RFC 5280 section 4.2.1.10): who trusts it trusts it with nothing else.
     ///
     /// # Errors
     /// The library failed.

@@ -60,15 +60,19 @@ fn a_pair_that_does_not_fit_yet_leaves_the_old_one_until_it_does() {
     for (name, content, why) in [
         ("cert", new.cert.as_str(), "does not belong to the certificate in"),
         ("cert", "-----BEGIN CERTIFICATE-----\nMIIB\n\u{e4}\n", "cert, line 3: is no base64"),
-        ("key", "", "line 3: is no base64"),
+        ("key", "", "key holds no private key"),
     ] {
+        folder.write("cert", &old.cert);
         folder.write(name, content);
-        if name == "cert" {
+        let loaded = loop {
             let loaded = tapline.event("loaded");
-            let said = loaded["why"].as_str().unwrap();
-            assert!(said.contains(why) && said.ends_with("; the one before it stays"), "{said}");
-            assert_eq!((&loaded["changed"], &loaded["certificates"]), (&0.into(), &1.into()));
-        }
+            if loaded["why"] != Value::Null {
+                break loaded;
+            }
+        };
+        let said = loaded["why"].as_str().unwrap();
+        assert!(said.contains(why) && said.ends_with("; the one before it stays"), "{said}");
+        assert_eq!((&loaded["changed"], &loaded["certificates"]), (&0.into(), &1.into()));
         assert_eq!(asked(&tapline, &old, "a.test"), Ok(()));
     }
     folder.write("key", &new.key);
@@ -96,12 +100,73 @@ fn one_broken_pair_of_a_folder_keeps_back_no_other_and_pairs_come_and_go() {
     std::fs::remove_file(format!("{}/b.pem", folder.path())).unwrap();
     assert_eq!(tapline.event("loaded")["names"], serde_json::json!(["a.test", "c.test"]));
     assert!(asked(&tapline, &b, "b.test").unwrap_err().contains("UnrecognisedName"));
+    // What is no certificate is left out also when it comes later.
+    folder.write("d.pem", &a.key);
+    let note = tapline.event("note");
+    assert!(note["text"].as_str().unwrap().contains("d.pem holds no certificate"), "{note}");
+    std::fs::remove_file(format!("{}/d.pem", folder.path())).unwrap();
     // Better the old ones than none.
     for name in ["a.pem", "c.pem"] {
         std::fs::remove_file(format!("{}/{name}", folder.path())).unwrap();
     }
     while !tapline.event("loaded")["why"].as_str().is_some_and(|why| why.contains("holds no certificate with a key")) {}
     assert_eq!(asked(&tapline, &c, "c.test"), Ok(()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_keeps_what_was_in_it_and_holds_up_no_other() {
+    let (one, two) = (Folder::new(), Folder::new());
+    let [old, new, other] = [&["a.test"][..], &["a.test"], &["b.test"]].map(tls::issue);
+    one.both("b.pem", &other);
+    let named = two.both("named", &old);
+    two.both("a.pem", &old);
+    let mut tapline = start(&["--certs", one.path(), "--certs", two.path(), "--cert", &named, "--strict-sni"]);
+    for (is_there, issued) in [(false, &new), (true, &old), (false, &new)] {
+        // Emptied it cannot be used, and what it had is not looked for.
+        match is_there {
+            true => drop(one.both("b.pem", &other)),
+            false => std::fs::remove_file(format!("{}/b.pem", one.path())).unwrap(),
+        }
+        while (tapline.event("loaded")["why"] == Value::Null) != is_there {}
+        two.both("a.pem", issued);
+        two.both("named", issued);
+        let mut changed = 0;
+        while changed < 2 {
+            let loaded = tapline.event("loaded");
+            changed += loaded["changed"].as_u64().unwrap();
+            assert_eq!(loaded["names"], serde_json::json!(["a.test", "b.test"]));
+            let why = format!("{} holds no certificate with a key", one.path());
+            let why = loaded["why"].as_str().is_some_and(|said| said.starts_with(&why) && said.ends_with("; what was in it stays"));
+            assert_ne!(why, is_there, "{loaded}");
+        }
+        assert_eq!((asked(&tapline, issued, "a.test"), asked(&tapline, &other, "b.test")), (Ok(()), Ok(())));
+    }
+}
+
+#[test]
+fn where_only_a_certificate_without_its_key_is_left_the_ones_before_stay_and_that_is_said() {
+    let folder = Folder::new();
+    let (issued, other) = (tls::issue(&["a.test"]), tls::issue(&["b.test"]));
+    folder.both("a.pem", &issued);
+    let mut tapline = start(&["--certs", folder.path()]);
+    folder.write("b.pem", &other.cert);
+    let note = tapline.event("note");
+    assert!(note["text"].as_str().unwrap().contains("b.pem holds no private key"), "{note}");
+    std::fs::remove_file(format!("{}/a.pem", folder.path())).unwrap();
+    while tapline.event("loaded")["why"] != "none of what is there can be used: those before stay" {}
+    assert_eq!(asked(&tapline, &issued, "a.test"), Ok(()));
+}
+
+#[test]
+fn what_becomes_odd_about_a_file_is_said_though_nothing_else_has_changed() {
+    let folder = Folder::new();
+    let path = folder.both("a.pem", &tls::issue(&["a.test"]));
+    let mut tapline = start(&["--cert", &path]);
+    rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
+    let note = tapline.event("note");
+    assert!(note["text"].as_str().unwrap().contains("(mode 0644)"), "{note}");
+    let last = tapline.seen.iter().rfind(|event| event["event"] == "loaded").unwrap();
+    assert_eq!((&last["changed"], &last["why"]), (&0.into(), &Value::Null));
 }
 
 #[test]
@@ -156,6 +221,15 @@ fn authorities_of_clients_from_a_pipe_are_read_once_and_hold_nobody_up() {
     assert_eq!(tapline.stop(), Some(0));
 }
 
+/// Ends those who go on until then.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[test]
 fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_broken_one() {
     let folder = Folder::new();
@@ -167,7 +241,9 @@ fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_br
     let (done, shaken) = (AtomicBool::new(false), AtomicUsize::new(0));
     let addr = tapline.addr();
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        // Also where something fails here: the scope waits for them.
+        let _until_the_end = Done(&done);
+        let clients = [(); 2].map(|()| {
             scope.spawn(|| {
                 while !done.load(Relaxed) {
                     let mut client = tls::client(connect(addr), tls::trusting(&all, &[]), "a.test");
@@ -175,8 +251,8 @@ fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_br
                     assert_eq!(read_n(&mut client, 1), b"x");
                     shaken.fetch_add(1, Relaxed);
                 }
-            });
-        }
+            })
+        });
         for (number, issued) in issued.iter().enumerate().skip(1) {
             let before = shaken.load(Relaxed);
             if number == 25 {
@@ -187,10 +263,10 @@ fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_br
             while tapline.event("loaded")["why"] != Value::Null {}
             // Somebody has shaken hands with each of them.
             while shaken.load(Relaxed) < before + 2 {
+                assert!(!clients.iter().any(|client| client.is_finished()), "a client has failed");
                 std::thread::yield_now();
             }
         }
-        done.store(true, Relaxed);
     });
     assert_eq!(asked(&tapline, &issued[49], "a.test"), Ok(()));
     tapline.stop();

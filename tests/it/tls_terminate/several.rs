@@ -142,13 +142,17 @@ fn a_folder_is_searched_in_the_ways_of_others() {
     folder.both(".hidden.pem", dotted);
     folder.write("README", "nothing");
     folder.write("authority.pem", &nginx.ca);
+    folder.write("dhparam.pem", "-----BEGIN DH PARAMETERS-----\nMAYCAQcCAQI=\n-----END DH PARAMETERS-----\n");
+    folder.write("privkey.pem", &nginx.key);
     let mut tapline = start(&["--certs", folder.path()]);
     let loaded = tapline.event("loaded");
     assert_eq!(loaded["names"], serde_json::json!(["combined.test", "nginx.test", "certbot.test", "mkcert.test"]));
     assert_eq!((&loaded["certificates"], &loaded["what"], &loaded["why"]), (&4.into(), &"identities".into(), &serde_json::Value::Null));
-    let notes = [tapline.event("note"), tapline.event("note")].map(|note| note["text"].as_str().unwrap().to_owned());
+    let notes = [(); 4].map(|()| tapline.event("note")["text"].as_str().unwrap().to_owned());
     assert!(notes.iter().any(|note| note.contains("README passed over")), "{notes:?}");
-    assert!(notes.iter().any(|note| note.contains("authority.pem holds no private key")), "{notes:?}");
+    for left_out in ["authority.pem holds no private key", "dhparam.pem holds no certificate", "privkey.pem holds no certificate"] {
+        assert!(notes.iter().any(|note| note.contains(left_out) && note.ends_with("; it is left out")), "{notes:?}");
+    }
     for (issued, name) in [(nginx, "nginx.test"), (combined, "combined.test"), (certbot, "certbot.test"), (mkcert, "mkcert.test")] {
         assert_eq!(asked(&tapline, issued, name), Ok(()));
     }
