@@ -8,7 +8,7 @@ mod tls;
 pub use faults::Faults;
 pub use given::Given;
 pub use routes::Routes;
-pub use tls::{Identity, StarttlsName, Tls};
+pub use tls::{StarttlsName, Tls};
 
 use crate::{
     serve::Session,

@@ -34,6 +34,21 @@ impl Folder {
 }
 
 #[test]
+fn the_line_printed_has_a_place_for_the_certificate_of_the_client() {
+    let folder = Folder::new();
+    let both = std::fs::read_to_string(folder.path("staff.pem")).unwrap() + &std::fs::read_to_string(folder.path("staff.key")).unwrap();
+    std::fs::write(folder.path("CLIENT.pem"), both).unwrap();
+    for more in [&[][..], &["--strict-sni"], &["--client-cert", "optional"]] {
+        let ca = folder.path("ca.pem");
+        let flags = ["tls-terminate", "0", "builtin:http", "--client-ca", &ca, "--allow-client", "*.staff.test"];
+        let mut tapline = Tapline::start(&[&flags[..], more].concat());
+        let made = tapline.event("certificate");
+        let answer = finish(outside("sh").args(["-c", made["try_with"].as_str().unwrap()]).current_dir(folder.0.path()));
+        assert!(answer.stdout.contains("request: GET /\n"), "{made}: {answer:?}");
+    }
+}
+
+#[test]
 fn curl_is_let_in_by_its_certificate_and_told_why_not_otherwise() {
     let folder = Folder::new();
     let (mut tapline, ca) = folder.start("builtin:http", &[]);

@@ -40,6 +40,8 @@ fn the_line_printed_by_tls_terminate_works_as_it_stands() {
         &["0", "--names", ".a.test"],
         &["0", "--names", "192.0.2.7"],
         &["0", "--names", "2001:db8::7,a.test"],
+        &["0", "--strict-sni"],
+        &[&socket, "--strict-sni", "--names", "127.0.0.1,*.a.test"],
     ] {
         let mut tapline = Tapline::start(&[&["tls-terminate", args[0], "builtin:http"], &args[1..]].concat());
         let made = tapline.event("certificate");

@@ -160,6 +160,12 @@ fn psql_reaches_a_server_without_tls_through_tls_terminate() {
             break asked;
         }
     };
+    // The line that is printed works as it stands; who asks is another matter.
+    let line = tapline.seen.iter().find_map(|event| event["try_with"].as_str()).unwrap().to_owned();
+    assert!(line.starts_with("psql 'host=a.test hostaddr=127.0.0.1 port="), "{line}");
+    let printed =
+        finish(outside("sh").args(["-c", &format!("{line} -XAtc 'select 1 + 1'")]).envs([("PGUSER", "me"), ("PGDATABASE", "postgres")]));
+    assert_eq!(printed.stdout, "2\n", "{line}: {printed:?}");
     // The server has a connection in clear.
     assert_eq!((first.stdout.as_str(), first.code), ("f|1000000\n", Some(0)), "{}", first.stderr);
     let wrong = psql("b.test", "verify-full");
@@ -223,6 +229,35 @@ fn curl_sends_mail_to_a_server_without_tls_through_tls_terminate() {
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     assert_eq!(mails.recv().unwrap(), "Subject: secret\n\nhello");
     assert_eq!(tapline.closed()["failed"], false);
+}
+
+#[test]
+fn the_line_printed_for_mail_works_as_it_stands() {
+    let (addr, _mails) = mail_server();
+    let addr = addr.to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", folder.path().join("a socket").display());
+    for args in [&["0"][..], &["0", "--strict-sni"], &["[::1]:0", "--names", "*.a.test"], &[&socket], &[&socket, "--names", "192.0.2.7"]] {
+        let flags = [&["tls-terminate", args[0], &addr, "--starttls", "smtp"], &args[1..]].concat();
+        let mut tapline = Tapline::start(&flags);
+        let made = tapline.event("certificate");
+        let line = made["try_with"].as_str().unwrap();
+        assert_eq!(line.starts_with("curl "), !args[0].starts_with("unix:"), "{line}");
+        let answer = finish_fed(outside("sh").args(["-c", line]), b"QUIT\r\n");
+        assert_eq!(answer.code, Some(0), "{line}: {answer:?}");
+        assert_eq!(tapline.event("handshake")["version"], "TLSv1.3");
+    }
+}
+
+#[test]
+fn the_line_printed_for_databases_on_a_socket_works_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", folder.path().join("a socket").display());
+    let mut tapline = Tapline::start(&["tls-terminate", &socket, "builtin:echo", "--starttls", "postgres", "--strict-sni"]);
+    let made = tapline.event("certificate");
+    let line = made["try_with"].as_str().unwrap();
+    let answer = finish_fed(outside("sh").args(["-c", line]), b"Q\n");
+    assert!(answer.code == Some(0) && answer.stdout.contains("Verification: OK"), "{line}: {answer:?}");
 }
 
 #[test]

@@ -197,6 +197,21 @@ fn a_file_for_the_authority_that_cannot_be_written_is_told_before_anything_is_se
         assert!(finished.stderr.starts_with(&format!("tapline: cannot write {out}: ")) && finished.stderr.contains(why), "{finished:?}");
         assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
     }
+    // What is there is no file to be replaced, neither by itself nor behind a link; a device is none either.
+    let (pipe, _reader) = fifo(&folder.0);
+    let (link, nowhere) = (folder.0.path().join("link"), folder.0.path().join("nowhere"));
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    std::os::unix::fs::symlink(folder.0.path().join("none"), &nowhere).unwrap();
+    for (out, why) in [(&pipe, "it is no regular file"), (&link, "it is no regular file"), (&nowhere, "No such file")] {
+        let finished = run(&["tls-terminate", "0", "builtin:echo", "--ca-out", out.to_str().unwrap()]);
+        assert_eq!(finished.code, Some(3), "{finished:?}");
+        assert!(finished.stderr.starts_with(&format!("tapline: cannot write {}: {why}", out.display())), "{finished:?}");
+        std::fs::remove_file(out).unwrap_or_else(|error| panic!("{} is gone: {error}", out.display()));
+        if out == &pipe {
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        }
+    }
+    std::fs::remove_file(&pipe).unwrap();
     // Who cannot listen has not replaced the file of the process on that address.
     let (_held, addr) = listener();
     let out = folder.write("ca.pem", "of another process");
@@ -204,6 +219,23 @@ fn a_file_for_the_authority_that_cannot_be_written_is_told_before_anything_is_se
     assert_eq!(finished.code, Some(3), "{finished:?}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "of another process");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_to_the_file_for_the_authority_stays_a_link() {
+    let folder = Folder::new();
+    let (real, link) = (folder.write("real.pem", "old"), folder.0.path().join("link.pem"));
+    std::os::unix::fs::symlink("real.pem", &link).unwrap();
+    let mut tapline = start(&["--ca-out", link.to_str().unwrap()]);
+    assert_eq!(tapline.event("certificate")["ca"], link.to_str().unwrap());
+    assert!(link.is_symlink() && std::fs::read_to_string(&real).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[test]
+fn strict_sni_with_addresses_only_is_wrong_usage() {
+    let finished = run(&["tls-terminate", "0", "builtin:echo", "--strict-sni", "--names", "127.0.0.1,::1"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("--strict-sni refuses every client here"), "{finished:?}");
 }
 
 #[test]
