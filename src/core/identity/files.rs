@@ -86,11 +86,8 @@ impl Loader {
         let mut pairs: Vec<_> = self.files.pairs.iter().map(|pair| (pair.clone(), None)).collect();
         let (mut notes, mut unusable) = (Vec::new(), BTreeMap::new());
         for (place, path) in self.files.folders.iter().enumerate() {
-            let found = folder::find(path).and_then(|found| match found.pairs.is_empty() {
-                true => Err(IdentityError::NoPair(path.clone())),
-                false => Ok(found),
-            });
-            match found {
+            let some = |found: folder::Found| if found.pairs.is_empty() { Err(IdentityError::NoPair(path.clone())) } else { Ok(found) };
+            match folder::find(path).and_then(some) {
                 Ok(found) => {
                     pairs.extend(found.pairs.into_iter().map(|pair| (pair, Some(place))));
                     if let Some(passed) = some_of(&found.others) {
