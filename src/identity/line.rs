@@ -20,8 +20,7 @@ impl Line {
     pub fn trusting(&self, ca: &str, addr: &Endpoint) -> String {
         let name = self.example();
         match (self.starttls, addr) {
-            (None, _) => self.curl(ca, addr, &name),
-            (Some(Starttls::Smtp), Endpoint::Tcp(_)) => self.curl(ca, addr, &name),
+            (None, _) | (Some(Starttls::Smtp), Endpoint::Tcp(_)) => self.curl(ca, addr, &name),
             (Some(Starttls::Postgres), Endpoint::Tcp(addr)) => {
                 let (ip, port) = (addr.ip(), addr.port());
                 let (name, file) = (conninfo(name.trim_matches(['[', ']'])), conninfo(ca));

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::{
     io::Write,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    thread::ScopedJoinHandle,
 };
 
 fn start(flags: &[&str]) -> Tapline {
@@ -123,9 +124,10 @@ fn a_folder_that_cannot_be_used_keeps_what_was_in_it_and_holds_up_no_other() {
     let mut tapline = start(&["--certs", one.path(), "--certs", two.path(), "--cert", &named, "--strict-sni"]);
     for (is_there, issued) in [(false, &new), (true, &old), (false, &new)] {
         // Emptied it cannot be used, and what it had is not looked for.
-        match is_there {
-            true => drop(one.both("b.pem", &other)),
-            false => std::fs::remove_file(format!("{}/b.pem", one.path())).unwrap(),
+        if is_there {
+            one.both("b.pem", &other);
+        } else {
+            std::fs::remove_file(format!("{}/b.pem", one.path())).unwrap();
         }
         while (tapline.event("loaded")["why"] == Value::Null) != is_there {}
         two.both("a.pem", issued);
@@ -263,7 +265,7 @@ fn no_handshake_fails_while_the_certificate_is_replaced_fifty_times_once_by_a_br
             while tapline.event("loaded")["why"] != Value::Null {}
             // Somebody has shaken hands with each of them.
             while shaken.load(Relaxed) < before + 2 {
-                assert!(!clients.iter().any(|client| client.is_finished()), "a client has failed");
+                assert!(!clients.iter().any(ScopedJoinHandle::is_finished), "a client has failed");
                 std::thread::yield_now();
             }
         }
