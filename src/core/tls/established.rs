@@ -113,12 +113,6 @@ impl Established {
         })
     }
 
-    /// Says this as the last word: nothing that is written afterwards leaves, and no close_notify.
-    pub(super) fn refuse(&mut self, alert: AlertDescription) {
-        self.hold_alert(2, alert);
-        (self.hurry, self.closed) = (true, true);
-    }
-
     /// The stream that carries the records.
     pub(crate) fn below(&self) -> &Stream {
         &self.below
@@ -207,29 +201,6 @@ impl Established {
             at += record.len();
         }
         at
-    }
-
-    /// Nothing more is read, and the client is told why, unless the last word was said.
-    fn fail(&mut self, Wrong { error, alert }: Wrong) {
-        self.reading = Reading::Failed(error, (!self.closed).then_some(alert));
-        self.hold_alert(2, alert);
-        (self.hurry, self.closed) = (true, true);
-    }
-
-    /// Seals an alert that goes with what is sent next.
-    fn hold_alert(&mut self, level: u8, alert: AlertDescription) {
-        if !self.closed {
-            self.hold(ContentType::Alert, &[level, alert.into()]);
-        }
-    }
-
-    /// Seals a short message that goes with what is sent next.
-    fn hold(&mut self, kind: ContentType, message: &[u8]) {
-        let end = self.held.len();
-        self.held.resize(end + message.len() + OVERHEAD, 0);
-        // Only a connection that has sealed more records than anyone can send has no number left.
-        let length = self.sealing.seal(kind, message, &mut self.held[end..]).unwrap_or(0);
-        self.held.truncate(end + length);
     }
 
     /// Sends what is held where it is in a hurry, and nothing else is on its way.

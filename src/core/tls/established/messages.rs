@@ -135,6 +135,35 @@ impl Established {
         Ok(())
     }
 
+    /// Says this as the last word: nothing that is written afterwards leaves, and no close_notify.
+    pub(in crate::tls) fn refuse(&mut self, alert: AlertDescription) {
+        self.hold_alert(2, alert);
+        (self.hurry, self.closed) = (true, true);
+    }
+
+    /// Nothing more is read, and the client is told why, unless the last word was said.
+    pub(super) fn fail(&mut self, Wrong { error, alert }: Wrong) {
+        self.reading = Reading::Failed(error, (!self.closed).then_some(alert));
+        self.hold_alert(2, alert);
+        (self.hurry, self.closed) = (true, true);
+    }
+
+    /// Seals an alert that goes with what is sent next.
+    pub(super) fn hold_alert(&mut self, level: u8, alert: AlertDescription) {
+        if !self.closed {
+            self.hold(ContentType::Alert, &[level, alert.into()]);
+        }
+    }
+
+    /// Seals a short message that goes with what is sent next.
+    fn hold(&mut self, kind: ContentType, message: &[u8]) {
+        let end = self.held.len();
+        self.held.resize(end + message.len() + OVERHEAD, 0);
+        // Only a connection that has sealed more records than anyone can send has no number left.
+        let length = self.sealing.seal(kind, message, &mut self.held[end..]).unwrap_or(0);
+        self.held.truncate(end + length);
+    }
+
     /// TLS 1.2: a client may ask once, and is told that there is no renegotiation (RFC 5246 section 7.2.2).
     fn refuse_renegotiation(&mut self, content: &[u8]) -> Result<(), Wrong> {
         match content.first() {
