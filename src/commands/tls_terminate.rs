@@ -15,7 +15,7 @@ use tapline::{
 
 /// Decrypt TLS and forward plaintext
 ///
-/// Without --cert and --certs certificates are made in memory, and the line for curl is printed. The ends are kept apart:
+/// Without --cert and --certs certificates are made in memory, and a command line that trusts them is printed. The ends are kept apart:
 /// close_notify becomes FIN and FIN becomes close_notify, but a stream that was cut is reset on the other side. A target that
 /// does not take a connection is passed over at once and the next one is tried; where there are several, they are checked by
 /// connecting to them. To a tls: target it is encrypted anew.

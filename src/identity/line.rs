@@ -31,10 +31,6 @@ impl Line {
             // libpq speaks no TLS on such sockets (sslmode is passed over), and curl no SMTP.
             (Some(starttls), Endpoint::Unix(path)) => {
                 let path = path.clone().unwrap_or_default().display().to_string();
-                let begins = match starttls {
-                    Starttls::Postgres => "postgres",
-                    Starttls::Smtp => "smtp",
-                };
                 let own = if self.wants_client { " -cert CLIENT.pem" } else { "" };
                 let asked = match name.trim_matches(['[', ']']) {
                     // No client asks for an address by name.
@@ -42,7 +38,7 @@ impl Line {
                     name => format!("-servername {name} -verify_hostname {name}"),
                 };
                 let (path, ca) = (quoted(&path), quoted(ca));
-                format!("openssl s_client -starttls {begins} -unix {path} {asked} -verify_return_error -CAfile {ca}{own}")
+                format!("openssl s_client -starttls {starttls} -unix {path} {asked} -verify_return_error -CAfile {ca}{own}")
             }
         }
     }
