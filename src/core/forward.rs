@@ -60,10 +60,10 @@ impl Forward {
     async fn dial(&self, conn: &mut Conn, ask: Option<Ask>) -> Result<(Lease, Stream, Endpoint), End> {
         conn.progress.enter(Phase::Dial);
         let session = conn.stream.tls_session();
-        let header = self.announce.map(|version| header(version, conn, session.as_ref())).transpose()?;
+        let header = self.announce.map(|version| header(version, conn, session)).transpose()?;
         let preamble = header.as_deref().map_or(Preamble::None, Preamble::Client);
         // Whoever has agreed on a protocol speaks it to the end: a target of TLS must agree, too.
-        let alpn = session.and_then(|session| session.alpn);
+        let alpn = session.and_then(|session| session.alpn.clone());
         let mut leases = self.pool.pick().peekable();
         while let Some(lease) = leases.next() {
             let first = if self.relay.is_plain() && ask.is_none() { conn.stream.head() } else { &[] };

@@ -14,7 +14,7 @@ pub use files::{Files, Loader};
 pub use load::{Identity, Pair};
 pub use mint::{Allowed, Authority};
 pub use pem::certificates;
-pub(crate) use pem::read;
+pub(crate) use pem::read_up_to;
 
 use crate::{hello::Name, name::ServerName, tls::witness};
 use choice::Choice;

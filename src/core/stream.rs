@@ -192,9 +192,9 @@ impl Stream {
 
     /// What was agreed on with a TLS client, where the stream is one.
     #[must_use]
-    pub fn tls_session(&self) -> Option<TlsSession> {
+    pub fn tls_session(&self) -> Option<&TlsSession> {
         match &self.wire.io {
-            Io::Server(tls) => Some(tls.session().clone()),
+            Io::Server(tls) => Some(tls.session()),
             _ => None,
         }
     }

@@ -88,7 +88,9 @@ impl Terminator {
                 if let Some(session) = conn.stream.tls_session() {
                     let passed = (traffic.received() - before.0, traffic.sent() - before.1);
                     let client = session.client.as_ref().map(|client| self.told(client));
-                    let handshake = Handshake::new(conn.id, asked.offered, session, client, witnessed, passed, started.elapsed());
+                    let name = asked.name.dns().map(ToString::to_string);
+                    let told = Handshake::new(conn.id, asked.offered, session, witnessed, passed, started.elapsed());
+                    let handshake = Handshake { name, client, ..told };
                     conn.events.emit(Event::Handshake(Box::new(handshake)));
                 }
                 return Ok(conn);

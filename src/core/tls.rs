@@ -18,7 +18,7 @@ pub(crate) use established::Established;
 
 pub use allowed::{AllowedClient, NoClientName};
 pub use client::{ClientTls, Trust};
-pub use clients::{ClientAuth, ClientRules, ClientVerifier, NotAllowed};
+pub use clients::{ClientRules, ClientVerifier, NotAllowed};
 pub use failure::{Failure, Peer, Sender, SentAlert};
 pub use followed::FollowedClients;
 pub use keylog::KeyLog;
@@ -32,7 +32,10 @@ use std::sync::Arc;
 /// The one crypto provider of the process; also for libraries that ask for a default.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
-    // The second caller finds the first one's, which is the same.
+    if let Some(provider) = CryptoProvider::get_default() {
+        return provider.clone();
+    }
+    // Another thread may be the first one; its provider is the same.
     let _ = aws_lc_rs::default_provider().install_default();
     CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
 }

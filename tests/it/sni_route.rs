@@ -6,7 +6,7 @@ mod matrix;
 mod offline;
 mod passthrough;
 mod refusing;
-mod starttls;
+pub mod starttls;
 
 use crate::{
     support::*,

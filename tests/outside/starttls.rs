@@ -73,6 +73,17 @@ impl Drop for Postgres {
     }
 }
 
+/// What is asked of a server comes to once it is ready, which only asking tells: it takes connections a little earlier.
+fn once_ready(ask: impl Fn() -> Finished) -> Finished {
+    let started = Instant::now();
+    loop {
+        let asked = ask();
+        if asked.code == Some(0) || started.elapsed() > DEADLINE {
+            return asked;
+        }
+    }
+}
+
 #[test]
 fn psql_reaches_its_server_by_the_name_that_it_asks_for() {
     let server = Postgres::start();
@@ -83,14 +94,7 @@ fn psql_reaches_its_server_by_the_name_that_it_asks_for() {
         let query = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()";
         finish(outside("psql").args([&to, "-XAtc", query]))
     };
-    // Whether the server is ready is asked of the server: it takes connections a little earlier.
-    let started = Instant::now();
-    let first = loop {
-        let asked = psql("a.test", "require");
-        if asked.code == Some(0) || started.elapsed() > DEADLINE {
-            break asked;
-        }
-    };
+    let first = once_ready(|| psql("a.test", "require"));
     assert_eq!((first.stdout.as_str(), first.code), ("t|TLSv1.3\n", Some(0)), "{}", first.stderr);
     let unknown = psql("b.test", "require");
     assert!(unknown.stderr.contains("unrecognized name"), "{}", unknown.stderr);
@@ -153,13 +157,7 @@ fn psql_reaches_a_server_without_tls_through_tls_terminate() {
         let query = "select ssl, sum(length(repeat('x', 1000))) from pg_stat_ssl, generate_series(1, 1000) where pid = pg_backend_pid() group by ssl";
         finish(outside("psql").args([&to, "-XAtc", query]))
     };
-    let started = Instant::now();
-    let first = loop {
-        let asked = psql("a.test", "verify-full");
-        if asked.code == Some(0) || started.elapsed() > DEADLINE {
-            break asked;
-        }
-    };
+    let first = once_ready(|| psql("a.test", "verify-full"));
     // The line that is printed works as it stands; who asks is another matter.
     let line = tapline.seen.iter().find_map(|event| event["try_with"].as_str()).unwrap().to_owned();
     assert!(line.starts_with("psql 'host=a.test hostaddr=127.0.0.1 port="), "{line}");

@@ -93,26 +93,28 @@ impl From<ClientHello> for Offered {
 }
 
 impl Handshake {
-    /// Puts together what `offered` and what was done with it have come to. `received` and `sent` are the bytes of it.
+    /// Puts together what `offered` and what was done with it have come to. `received` and `sent` are the bytes of it. Who
+    /// the two ends are is left open.
     pub(crate) fn new(
         id: ConnId,
         offered: Offered,
-        session: TlsSession,
-        client: Option<Client>,
+        session: &TlsSession,
         witnessed: Witnessed,
         (received, sent): (u64, u64),
         elapsed: Duration,
     ) -> Self {
-        let TlsSession { name, version, cipher, resumed, alpn, group, post_quantum, retry, client: _ } = session;
+        let TlsSession { version, cipher, resumed, alpn, group, post_quantum, retry, client: _ } = session;
+        let (version, cipher, group) = (version.clone(), cipher.clone(), group.clone());
+        let (resumed, post_quantum, retry) = (*resumed, *post_quantum, *retry);
         // The library forgets it where the session is then taken up again.
         let had_share = |group: &String| offered.key_shares.iter().any(|share| group_text(*share) == *group);
         let retry = retry || version == "TLSv1.3" && group.as_ref().is_some_and(|group| !had_share(group));
         let round_trips = if retry || version == "TLSv1.2" && !resumed { 2 } else { 1 };
-        let alpn = alpn.map(|protocol| text(&protocol));
+        let alpn = alpn.as_deref().map(text);
         let Witnessed { certificate, tickets } = witnessed;
         Self {
             id,
-            name,
+            name: None,
             version,
             cipher,
             group,
@@ -120,7 +122,7 @@ impl Handshake {
             alpn,
             resumed,
             retry,
-            client,
+            client: None,
             offered,
             // One is chosen before it is known whether it is needed.
             certificate: certificate.filter(|_| !resumed),
@@ -157,7 +159,7 @@ mod tests {
 
     fn session(version: &str, resumed: bool, retry: bool) -> TlsSession {
         let (version, cipher, group) = (version.into(), "TLS_AES_256_GCM_SHA384".into(), Some("x25519".into()));
-        TlsSession { name: None, version, cipher, resumed, alpn: None, group, post_quantum: false, retry, client: None }
+        TlsSession { version, cipher, resumed, alpn: None, group, post_quantum: false, retry, client: None }
     }
 
     #[test]
@@ -173,7 +175,7 @@ mod tests {
             // The library tells of a retry only where no session is taken up again.
             let session = session(version, resumed, retry && !resumed);
             let offered = Offered { key_shares: if retry { vec![23] } else { vec![29] }, ..Offered::default() };
-            let handshake = Handshake::new(ConnId(1), offered, session, None, Witnessed::default(), (0, 0), Duration::ZERO);
+            let handshake = Handshake::new(ConnId(1), offered, &session, Witnessed::default(), (0, 0), Duration::ZERO);
             assert_eq!(handshake.round_trips, round_trips, "{version} {resumed} {retry}");
         }
     }

@@ -37,18 +37,19 @@ impl Choice {
     /// with why it was chosen.
     pub(super) fn choose(&self, name: Option<&ServerName>, schemes: &[SignatureScheme]) -> Option<(&Identity, &'static str)> {
         let named = || name.into_iter().flat_map(|name| self.named(name));
-        let can_sign = |identity: &&Identity| identity.certified().key.choose_scheme(schemes).is_some();
+        let can_sign = |identity: &Identity| identity.certified().key.choose_scheme(schemes).is_some();
         // Where there is none to be checked the handshake fails, and says why.
-        if let Some(identity) = named().find(can_sign).or_else(|| named().next()) {
-            let is_exact = name.is_some_and(|name| identity.names().exact.contains(name));
-            return Some((identity, if is_exact { "it is for this name" } else { "its wildcard is for this name" }));
+        if let Some(found) = named().find(|(identity, _)| can_sign(identity)).or_else(|| named().next()) {
+            return Some(found);
         }
         let why = if name.is_some() { "the default, as none is for this name" } else { "the default, as no name was asked for" };
-        self.all.iter().find(can_sign).or(self.all.first()).map(|identity| (identity, why))
+        self.all.iter().find(|identity| can_sign(identity)).or(self.all.first()).map(|identity| (identity, why))
     }
 
-    fn named(&self, name: &ServerName) -> impl Iterator<Item = &Identity> {
+    fn named(&self, name: &ServerName) -> impl Iterator<Item = (&Identity, &'static str)> {
+        let exact = self.exact.get(name).into_iter().flatten().map(|number| (number, "it is for this name"));
         let wildcard = name.as_str().split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        self.exact.get(name).into_iter().chain(wildcard).flatten().filter_map(|number| self.all.get(*number))
+        let wildcard = wildcard.into_iter().flatten().map(|number| (number, "its wildcard is for this name"));
+        exact.chain(wildcard).filter_map(|(number, why)| Some((self.all.get(*number)?, why)))
     }
 }

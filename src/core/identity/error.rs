@@ -12,9 +12,9 @@ pub enum IdentityError {
     /// There is something else in the place of a file, of which nobody knows when it ends.
     #[error("{path} is no regular file any more", path = .0.display())]
     Replaced(PathBuf),
-    /// A file is longer than any chain of certificates.
-    #[error("{path} is longer than 1 MiB: it is no certificate or key", path = .0.display())]
-    TooLong(PathBuf),
+    /// A file is longer than any of its kind.
+    #[error("{path} is longer than {most} MiB: it is no {what}", path = .path.display(), most = .most >> 20)]
+    TooLong { path: PathBuf, most: u64, what: &'static str },
     /// A line, or what begins with it, cannot be used.
     #[error("{path}, line {line}: {why}", path = .path.display())]
     Line { path: PathBuf, line: usize, why: String },

@@ -34,12 +34,17 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     Ok(chain(path, &bytes, &sections(path, &bytes)?)?.into_iter().map(|(_, certificate)| certificate).collect())
 }
 
-/// Reads a file of at most 1 MiB; where it is a pipe, until its writers have gone.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+/// Reads a file of certificates or keys.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    read_up_to(path, LARGEST, "certificate or key")
+}
+
+/// Reads a file of at most so many bytes; where it is a pipe, until its writers have gone.
+pub(crate) fn read_up_to(path: &Path, most: u64, what: &'static str) -> Result<Vec<u8>, IdentityError> {
     let failed = |error| IdentityError::Read { path: path.to_owned(), error };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LARGEST { Err(IdentityError::TooLong(path.to_owned())) } else { Ok(bytes) }
+    File::open(path).map_err(failed)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > most { Err(IdentityError::TooLong { path: path.to_owned(), most, what }) } else { Ok(bytes) }
 }
 
 /// The certificates among the sections of a file, each with the line that it begins in.

@@ -5,8 +5,6 @@ use crate::{certificate::Subject, event::group_text, hello::names};
 /// What a TLS handshake agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSession {
-    /// The server name that the client asked for. Untrusted.
-    pub name: Option<String>,
     /// `TLSv1.3` or `TLSv1.2`.
     pub version: String,
     /// The cipher suite by its IANA name.
@@ -36,11 +34,10 @@ pub struct ClientCertificate {
 }
 
 impl TlsSession {
-    /// What `session` has agreed on with a client that asked for `name`.
-    pub(crate) fn of(name: Option<String>, session: &rustls::CommonState) -> Self {
+    /// What `session` has agreed on.
+    pub(crate) fn of(session: &rustls::CommonState) -> Self {
         let group = session.negotiated_key_exchange_group().map(|group| u16::from(group.name()));
         Self {
-            name,
             version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
             // rustls marks the suites of TLS 1.3, which IANA does not.
             cipher: session

@@ -85,7 +85,13 @@ impl Wire {
         self.traffic.add_sent(*written.as_ref().unwrap_or(&0));
         if let Some(tap) = &mut self.tap {
             match &written {
-                Ok(n) => tap.passed(Direction::Down, parts.flatten().take(*n).copied().collect()),
+                Ok(n) => {
+                    let mut bytes = Vec::with_capacity(*n);
+                    for part in parts {
+                        bytes.extend_from_slice(&part[..part.len().min(*n - bytes.len())]);
+                    }
+                    tap.passed(Direction::Down, bytes.into());
+                }
                 Err(error) => tap.failed(error),
             }
         }

@@ -3,16 +3,15 @@
 use crate::{
     certificate::{Subject, SubjectName},
     name::ServerName,
+    route::Pattern,
 };
 use std::{fmt, net::IpAddr, str::FromStr};
 
 /// A subject alternative name that a client's certificate is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedClient {
-    /// A DNS name.
-    Dns(ServerName),
-    /// A DNS name of exactly one label more.
-    Beneath(ServerName),
+    /// A DNS name, or those of exactly one label more.
+    Dns(Pattern),
     /// An IP address.
     Ip(IpAddr),
     /// A mailbox.
@@ -36,11 +35,7 @@ impl AllowedClient {
     fn fits(&self, name: &SubjectName) -> bool {
         match (self, name) {
             // A name with a wildcard is no name of one client: it does not parse.
-            (Self::Dns(allowed), SubjectName::Dns(name)) => name.parse::<ServerName>().is_ok_and(|name| name == *allowed),
-            (Self::Beneath(allowed), SubjectName::Dns(name)) => {
-                let name = name.parse::<ServerName>().ok();
-                name.is_some_and(|name| name.as_str().split_once('.').is_some_and(|(_, parent)| parent == allowed.as_str()))
-            }
+            (Self::Dns(allowed), SubjectName::Dns(name)) => name.parse().is_ok_and(|name| allowed.is_for(&name)),
             (Self::Ip(allowed), SubjectName::Ip(ip)) => allowed == ip,
             (Self::Email(allowed), SubjectName::Email(mailbox)) => same_mailbox(allowed, mailbox),
             (Self::Uri(allowed), SubjectName::Uri(uri)) => allowed == uri,
@@ -76,9 +71,9 @@ impl FromStr for AllowedClient {
             let fits = !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_graphic()) && host.parse::<ServerName>().is_ok();
             return if fits { Ok(Self::Email(text.to_owned())) } else { Err(wrong()) };
         }
-        match text.strip_prefix("*.") {
-            Some(parent) => parent.parse().map(Self::Beneath).map_err(|_| wrong()),
-            None => text.parse().map(Self::Dns).map_err(|_| wrong()),
+        match text.parse() {
+            Ok(pattern @ (Pattern::Exact(_) | Pattern::OneLabel(_))) => Ok(Self::Dns(pattern)),
+            _ => Err(wrong()),
         }
     }
 }
@@ -86,8 +81,7 @@ impl FromStr for AllowedClient {
 impl fmt::Display for AllowedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dns(name) => f.write_str(name.as_str()),
-            Self::Beneath(name) => write!(f, "*.{}", name.as_str()),
+            Self::Dns(pattern) => pattern.fmt(f),
             Self::Ip(ip) => ip.fmt(f),
             Self::Email(text) | Self::Uri(text) => f.write_str(text),
         }
@@ -133,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused_and_what_is_one_is_written_as_it_came() {
-        for text in ["", "*", "*.", "a..test", "a b", "@a.test", "me@", "://x", "1x:y", "x:", "x:\u{7}", "*.*.a.test"] {
+        for text in
+            ["", "*", "*.", "a..test", "a b", "@a.test", "me@", "://x", "1x:y", "x:", "x:\u{7}", "*.*.a.test", "**", "**.a.test", ".a.test"]
+        {
             assert!(text.parse::<AllowedClient>().is_err(), "{text:?}");
         }
         for text in ["a.test", "*.a.test", "10.0.0.1", "::1", "me@a.test", "spiffe://a.test/x", "urn:uuid:1"] {

@@ -21,15 +21,8 @@ use std::{
     sync::Arc,
 };
 
-/// Whether clients are asked for certificates.
-#[derive(Clone, Debug, Default)]
-pub enum ClientAuth {
-    /// They are not.
-    #[default]
-    None,
-    /// They are; this decides which are needed and taken.
-    Asked(Arc<ClientVerifier>),
-}
+/// The longest list of revoked certificates: of each it has some 40 bytes.
+const MOST_REVOKED: u64 = 64 * 1024 * 1024;
 
 /// What clients are asked for, as it is given.
 #[derive(Clone, Debug)]
@@ -109,7 +102,7 @@ impl ClientRules {
 
 /// The lists of revoked certificates that a PEM file holds; each is to be well-formed, and there is at least one.
 fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
-    let bytes = identity::read(path)?;
+    let bytes = identity::read_up_to(path, MOST_REVOKED, "list of revoked certificates")?;
     let all = CertificateRevocationListDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(path, error))?;
     if all.is_empty() { Err(unusable(path, "it holds no certificate revocation list in PEM")) } else { Ok(all) }
 }
@@ -149,17 +142,12 @@ thread_local! {
 /// What `work` comes to, which may verify a client; a refusal by name comes with the names.
 pub(super) fn told<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     REFUSED.take();
-    work().map_err(with_names)
-}
-
-/// Puts the names into a refusal by name that happened on this thread just now.
-pub(super) fn with_names(error: Error) -> Error {
-    match (&error, REFUSED.take()) {
+    work().map_err(|error| match (&error, REFUSED.take()) {
         (Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure), Some(refused)) => {
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
         }
         _ => error,
-    }
+    })
 }
 
 impl ClientCertVerifier for ClientVerifier {

@@ -1,7 +1,7 @@
 //! Authorities of clients whose files may be read again.
 
 use super::{
-    ClientAuth, ClientRules, ServerTls,
+    ClientRules, ServerTls,
     clients::{ClientVerifier, Held},
 };
 use crate::{
@@ -25,7 +25,8 @@ impl FollowedClients {
     /// # Errors
     /// One cannot be read, or holds nothing that can be used.
     pub fn new(rules: ClientRules, tls: ServerTls) -> Result<(Self, Loaded), IdentityError> {
-        let once = irregular(rules.paths()).map(|path| read_once(path));
+        let once = irregular(rules.paths())
+            .map(|path| format!("{}, and so is all else that certificates of clients are checked by", read_once(path)));
         let verifier = rules.load()?;
         let mut followed = Self { rules, tls, held: Held::default(), is_once: once.is_some() };
         let loaded = followed.take(verifier)?;
@@ -38,7 +39,7 @@ impl FollowedClients {
             return Ok(self.loaded(0, None));
         }
         let unusable = |error: rustls::Error| IdentityError::Unusable { what: "TLS".into(), error: error.to_string() };
-        self.tls.replace_clients(ClientAuth::Asked(Arc::new(verifier))).map_err(unusable)?;
+        self.tls.replace_clients(Arc::new(verifier)).map_err(unusable)?;
         let changed = differing(&held.authorities, &self.held.authorities) + differing(&held.crls, &self.held.crls);
         self.held = held;
         Ok(self.loaded(changed, None))

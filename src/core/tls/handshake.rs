@@ -2,17 +2,14 @@
 //! the data that follows.
 
 use super::{
-    ClientAuth,
+    ClientVerifier,
     buffer::{self, PREFIX},
     clients,
     established::{Established, invalid},
     failure::{self, Broken},
     record::{self, HEADER, MOST_ON_WIRE},
 };
-use crate::{
-    hello::{self, Greeting},
-    stream::{Stream, TlsSession},
-};
+use crate::stream::{Stream, TlsSession};
 use rustls::{
     AlertDescription, Error, ProtocolVersion, ServerConfig,
     server::UnbufferedServerConnection,
@@ -30,11 +27,11 @@ const _: () = assert!(MOST <= buffer::SIZE);
 ///
 /// # Errors
 /// The stream or the handshake failed; in the latter case the error is a [`rustls::Error`], and the alert is written.
-pub(super) async fn accept(config: Arc<ServerConfig>, asked: &ClientAuth, mut stream: Stream) -> Result<Established, (io::Error, Stream)> {
-    let name = match hello::read(stream.head()) {
-        Some(Greeting::Tls(hello)) => hello.name.dns().map(ToString::to_string),
-        _ => None,
-    };
+pub(super) async fn accept(
+    config: Arc<ServerConfig>,
+    clients: Option<&ClientVerifier>,
+    mut stream: Stream,
+) -> Result<Established, (io::Error, Stream)> {
     let mut handshake = match UnbufferedServerConnection::new(config) {
         Ok(connection) => Handshake { connection, incoming: stream.take_head().into(), offered: 0, outgoing: Vec::new() },
         Err(error) => return Err((invalid(error), stream)),
@@ -60,10 +57,10 @@ pub(super) async fn accept(config: Arc<ServerConfig>, asked: &ClientAuth, mut st
         return Err((error, stream));
     }
     let held = if waits { outgoing } else { Vec::new() };
-    let session = TlsSession::of(name, &connection);
+    let session = TlsSession::of(&connection);
     // A session that is resumed brings its client's certificate along, which nobody has looked at since.
-    let taken = match asked {
-        ClientAuth::Asked(verifier) if session.resumed => verifier.still_good(connection.peer_certificates()),
+    let taken = match clients {
+        Some(verifier) if session.resumed => verifier.still_good(connection.peer_certificates()),
         _ => Ok(()),
     };
     let mut established = match connection.dangerous_into_kernel_connection() {

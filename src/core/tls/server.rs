@@ -1,6 +1,6 @@
 //! The server's end of TLS.
 
-use super::{AllowedClient, ClientAuth, ServerSettings, handshake, provider, witness::Counted};
+use super::{AllowedClient, ClientVerifier, ServerSettings, handshake, provider, witness::Counted};
 use crate::{certificate::Subject, identity::Identities, stream::Stream};
 use rustls::{
     ServerConfig,
@@ -28,7 +28,8 @@ struct Shared {
 #[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
-    clients: ClientAuth,
+    /// Who checks the certificates of clients, where they are asked for them.
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 impl fmt::Debug for ServerTls {
@@ -38,7 +39,7 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// A server that shows each client one of these identities. Sessions are resumed for up to 12 hours by tickets (RFC 5077,
+    /// A server that shows each client one of these identities, and asks for none. Sessions are resumed for up to 12 hours by tickets (RFC 5077,
     /// RFC 8446 section 4.6.1), one of which a client of TLS 1.3 gets. Their key is replaced every 6 hours, and the one before
     /// it kept; it is in memory alone. Early data is not taken: whoever listens could send it again (RFC 8446 section 8).
     ///
@@ -47,7 +48,7 @@ impl ServerTls {
     pub fn new(identities: &Identities, settings: &ServerSettings) -> Result<Self, rustls::Error> {
         let identities = Arc::new(identities.clone());
         let (tickets, settings) = (Arc::new(Counted(aws_lc_rs::Ticketer::new()?)), settings.clone());
-        let current = RwLock::new(Current::new(identities.clone(), tickets.clone(), &settings, settings.clients.clone())?);
+        let current = RwLock::new(Current::new(identities.clone(), tickets.clone(), &settings, None)?);
         Ok(Self(Arc::new(Shared { identities, tickets, settings, current })))
     }
 
@@ -56,9 +57,9 @@ impl ServerTls {
     ///
     /// # Errors
     /// The library failed to set itself up; then all stays as it is.
-    pub fn replace_clients(&self, clients: ClientAuth) -> Result<(), rustls::Error> {
+    pub fn replace_clients(&self, clients: Arc<ClientVerifier>) -> Result<(), rustls::Error> {
         let Shared { identities, tickets, settings, current } = &*self.0;
-        let replaced = Current::new(identities.clone(), tickets.clone(), settings, clients)?;
+        let replaced = Current::new(identities.clone(), tickets.clone(), settings, Some(clients))?;
         *current.write().unwrap_or_else(PoisonError::into_inner) = replaced;
         Ok(())
     }
@@ -76,10 +77,7 @@ impl ServerTls {
     /// Which of the names that are allowed a client has, where only certain ones are.
     #[must_use]
     pub fn allowing(&self, subject: &Subject) -> Option<AllowedClient> {
-        match self.current().clients {
-            ClientAuth::Asked(verifier) => verifier.allowing(subject).cloned(),
-            ClientAuth::None => None,
-        }
+        self.current().clients?.allowing(subject).cloned()
     }
 
     /// Handshakes as a server. Dropping the future resets the connection.
@@ -93,7 +91,7 @@ impl ServerTls {
         }
         let Current { config, clients } = self.current();
         // The state of a handshake is large, and not kept for the life of the connection.
-        Box::pin(handshake::accept(config, &clients, stream)).await.map(Into::into)
+        Box::pin(handshake::accept(config, clients.as_deref(), stream)).await.map(Into::into)
     }
 }
 
@@ -102,12 +100,12 @@ impl Current {
         identities: Arc<dyn ResolvesServerCert>,
         tickets: Arc<dyn ProducesTickets>,
         settings: &ServerSettings,
-        clients: ClientAuth,
+        clients: Option<Arc<ClientVerifier>>,
     ) -> Result<Self, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(in_our_order()).with_protocol_versions(settings.min_version.and_later())?;
         let builder = match &clients {
-            ClientAuth::None => builder.with_no_client_auth(),
-            ClientAuth::Asked(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         };
         let mut config = builder.with_cert_resolver(identities);
         // The server's order counts: AES with 128 bits first, as it is the fastest of ciphers that are all good enough.

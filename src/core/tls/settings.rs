@@ -1,12 +1,12 @@
 //! What a server of TLS is asked for, besides who it is.
 
-use super::{ClientAuth, KeyLog};
+use super::KeyLog;
 use rustls::{
     SupportedProtocolVersion,
     version::{TLS12, TLS13},
 };
 
-/// How a server speaks TLS. By default 1.2 and 1.3, without ALPN and client certificates.
+/// How a server speaks TLS. By default 1.2 and 1.3, without ALPN.
 #[derive(Clone, Debug, Default)]
 pub struct ServerSettings {
     /// The oldest version that is spoken.
@@ -14,8 +14,6 @@ pub struct ServerSettings {
     /// The protocols that are offered by ALPN (RFC 7301), the best first, each of 1 to 255 bytes. Where there are none, what
     /// a client offers goes unanswered.
     pub alpn: Vec<Vec<u8>>,
-    /// Whether clients are asked for certificates.
-    pub clients: ClientAuth,
     /// Who is told the secrets of each connection.
     pub keys: Option<KeyLog>,
 }

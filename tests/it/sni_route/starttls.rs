@@ -9,9 +9,9 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
-const STARTUP: &[u8] = b"\0\0\0\x11\0\x03\0\0user\0me\0\0";
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+pub const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
+pub const STARTUP: &[u8] = b"\0\0\0\x11\0\x03\0\0user\0me\0\0";
 
 fn route(to: SocketAddr, protocol: &str, more: &[&str]) -> Tapline {
     Tapline::start(&[&["sni-route", "0", &format!("a.test={to}"), "--starttls", protocol][..], more].concat())

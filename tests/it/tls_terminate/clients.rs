@@ -19,7 +19,7 @@ use std::{
 use tapline::{
     identity::{self, Identities},
     proxy_header,
-    tls::{ClientAuth, ClientRules, ServerSettings, ServerTls},
+    tls::{ClientRules, ServerSettings, ServerTls},
 };
 use tokio::io::AsyncWriteExt;
 
@@ -254,13 +254,13 @@ async fn a_session_is_resumed_for_as_long_as_its_certificate_is_good() {
     std::fs::write(&list, authority.revoking("one")).unwrap();
     let rules = |crls: &[&Path]| {
         let crls = crls.iter().map(|path| (*path).to_owned()).collect();
-        ClientAuth::Asked(Arc::new(ClientRules { ca: ca.clone().into(), crls, required: true, allowed: Vec::new() }.load().unwrap()))
+        Arc::new(ClientRules { ca: ca.clone().into(), crls, required: true, allowed: Vec::new() }.load().unwrap())
     };
     for version in [&TLS12, &TLS13] {
         let made = identity::Authority::new(vec!["localhost".parse().unwrap()]).unwrap();
         let trusted = made.pem().to_owned();
-        let settings = ServerSettings { clients: rules(&[]), ..ServerSettings::default() };
-        let server = ServerTls::new(&Identities::made(made, false), &settings).unwrap();
+        let server = ServerTls::new(&Identities::made(made, false), &ServerSettings::default()).unwrap();
+        server.replace_clients(rules(&[])).unwrap();
         let [config, other] = [(); 2].map(|()| tls::showing(&trusted, &authority.client("one", vec![]), &[version]));
         assert!(!taken(&server, &config).await.unwrap() && !taken(&server, &other).await.unwrap());
         assert!(taken(&server, &config).await.unwrap());

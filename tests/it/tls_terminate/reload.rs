@@ -146,6 +146,34 @@ fn a_folder_that_cannot_be_used_keeps_what_was_in_it_and_holds_up_no_other() {
 }
 
 #[test]
+fn a_folder_that_is_replaced_as_a_whole_is_followed_as_the_one_before() {
+    let parent = Folder::new();
+    let path = |name: &str| format!("{}/{name}", parent.path());
+    let issued = [(); 4].map(|()| tls::issue(&["a.test"]));
+    parent.both("certs/a.pem", &issued[0]);
+    let mut tapline = start(&["--certs", &path("certs")]);
+    let changed = |tapline: &mut Tapline| while tapline.event("loaded")["changed"] == 0 {};
+    // One takes the place of another by renames, and then changes itself.
+    parent.both("next/a.pem", &issued[1]);
+    std::fs::rename(path("certs"), path("old")).unwrap();
+    std::fs::rename(path("next"), path("certs")).unwrap();
+    changed(&mut tapline);
+    assert_eq!(asked(&tapline, &issued[1], "a.test"), Ok(()));
+    // Nothing happens in the folder above, which is watched too. The first change may be seen by a look that was due anyway.
+    for issued in [&issued[2], &issued[1], &issued[2], &issued[1]] {
+        std::fs::write(path("certs/a.pem"), issued.cert.clone() + &issued.key).unwrap();
+        changed(&mut tapline);
+        assert_eq!(asked(&tapline, issued, "a.test"), Ok(()));
+    }
+    // One is removed, and made anew.
+    std::fs::remove_dir_all(path("certs")).unwrap();
+    while tapline.event("loaded")["why"] == Value::Null {}
+    parent.both("certs/a.pem", &issued[3]);
+    changed(&mut tapline);
+    assert_eq!(asked(&tapline, &issued[3], "a.test"), Ok(()));
+}
+
+#[test]
 fn where_only_a_certificate_without_its_key_is_left_the_ones_before_stay_and_that_is_said() {
     let folder = Folder::new();
     let (issued, other) = (tls::issue(&["a.test"]), tls::issue(&["b.test"]));

@@ -2,6 +2,7 @@
 
 use super::start;
 use crate::{
+    sni_route::starttls::{GSSENC_REQUEST, SSL_REQUEST, STARTUP},
     support::*,
     tls::{self, ClientStream, alert},
 };
@@ -9,10 +10,6 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
-
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
-const STARTUP: &[u8] = b"\0\0\0\x11\0\x03\0\0user\0me\0\0";
 
 /// A client of PostgreSQL after the server's consent.
 fn consented(tapline: &Tapline) -> TcpStream {

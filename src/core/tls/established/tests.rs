@@ -1,7 +1,7 @@
 mod messages;
 
 use super::*;
-use crate::tls::{ClientAuth, handshake, provider};
+use crate::tls::{handshake, provider};
 use rustls::{
     ClientConfig, ClientConnection, PeerMisbehaved, RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -49,7 +49,7 @@ impl Ends {
         let accepted = Stream::from(listener.accept().await.unwrap().0);
         let tls = ClientConnection::new(self.client.clone(), "localhost".try_into().unwrap()).unwrap();
         let mut client = Client { tcp, tls };
-        let (server, ()) = tokio::join!(handshake::accept(self.server.clone(), &ClientAuth::None, accepted), client.shake_hands());
+        let (server, ()) = tokio::join!(handshake::accept(self.server.clone(), None, accepted), client.shake_hands());
         (client, server.unwrap())
     }
 }

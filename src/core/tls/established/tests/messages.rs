@@ -215,7 +215,7 @@ async fn speaking_at_once(speak: impl Fn(&mut Client) -> Vec<u8>) -> (Client, Es
         let last = [client.records(), more].concat();
         client.tcp.write_all(&last).await.unwrap();
     };
-    let (server, ()) = tokio::join!(handshake::accept(ends.server.clone(), &ClientAuth::None, accepted), shake);
+    let (server, ()) = tokio::join!(handshake::accept(ends.server.clone(), None, accepted), shake);
     (client, server.unwrap())
 }
 
