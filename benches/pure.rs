@@ -3,8 +3,9 @@
 use divan::{Bencher, black_box};
 use tapline::{
     addr::TargetSpec,
+    balance::Policy,
     hello::{self, Greeting},
-    pool::{Policy, Pool},
+    pool::Pool,
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
     route::{Asked, Scheme, Table},
 };

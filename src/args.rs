@@ -1,10 +1,12 @@
 //! The command line: groups of flags that commands share, each of which becomes a value of the core.
 
+mod balance;
 mod faults;
 mod given;
 mod routes;
 mod tls;
 
+pub use balance::Balance;
 pub use faults::Faults;
 pub use given::Given;
 pub use routes::Routes;
@@ -17,7 +19,7 @@ use crate::{
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use std::{
     net::IpAddr,
-    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
@@ -25,9 +27,7 @@ use tapline::{
     addr::ListenAddr,
     announced::Announcer,
     dial::{Dialer, Options, Reach},
-    health::{Checks, Probe},
     identity::IdentityError,
-    pool::Policy,
     proxy_header::Version,
     relay::{Settings, Timeouts},
     server::Server,
@@ -229,54 +229,6 @@ pub struct Hello {
     /// For the whole ClientHello, from the accept or the PROXY header on
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub hello_timeout: Duration,
-}
-
-/// How the next backend is chosen, and which are well.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Balancing")]
-pub struct Balance {
-    /// How the next backend is chosen
-    #[arg(long, value_name = "POLICY", default_value = "round-robin")]
-    pub policy: PolicyName,
-    /// From one check of a backend to the next
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    pub check_interval: Duration,
-    /// For one check
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    pub check_timeout: Duration,
-    /// Good checks in a row that bring a backend up
-    #[arg(long, value_name = "N", default_value = "2")]
-    pub rise: NonZeroU32,
-    /// Failed checks in a row that take it down; the first check of all decides alone
-    #[arg(long, value_name = "N", default_value = "3")]
-    pub fall: NonZeroU32,
-    /// Do not check; a backend that refuses is still passed over
-    #[arg(long)]
-    pub no_checks: bool,
-}
-
-impl Balance {
-    pub fn checks(&self, probe: Probe) -> Option<Checks> {
-        let checks = Checks { probe, every: self.check_interval, timeout: self.check_timeout, rise: self.rise, fall: self.fall };
-        (!self.no_checks).then_some(checks)
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PolicyName {
-    /// In turn, by weight
-    RoundRobin,
-    /// The one with the fewest open for its weight
-    LeastConnections,
-}
-
-impl From<PolicyName> for Policy {
-    fn from(name: PolicyName) -> Self {
-        match name {
-            PolicyName::RoundRobin => Self::RoundRobin,
-            PolicyName::LeastConnections => Self::LeastConnections,
-        }
-    }
 }
 
 /// A timeout that can be switched off.

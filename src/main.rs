@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "in a binary `pub` says what other modules use; nothing is reachable from outside")]
 
 mod args;
+mod balancing;
 mod commands;
 mod console;
 #[cfg(test)]

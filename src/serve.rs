@@ -19,10 +19,7 @@ use tapline::{
     announced::Announced,
     datagram::{DatagramHandler, DatagramServer},
     descriptors,
-    dial::Dialer,
     event::{Event, Events},
-    health::{self, Checks},
-    pool::Pool,
     server::{Handler, Limits, Served, Server},
     shutdown::Shutdown,
 };
@@ -77,13 +74,6 @@ impl Session {
         E: Into<anyhow::Error> + Send + 'static,
     {
         self.preparing(tokio::task::spawn_blocking(work)).await??.map_err(Into::into)
-    }
-
-    /// Checks every backend of a pool until the end.
-    pub fn check(&self, pool: &Pool, checks: &Checks, dialer: &Dialer) {
-        for backend in pool.backends() {
-            tokio::spawn(health::watch(backend.clone(), checks.clone(), dialer.clone(), self.shutdown.clone(), self.reporter.events()));
-        }
     }
 }
 

@@ -23,12 +23,13 @@ use std::{
 };
 use tapline::{
     addr::{Builtin, HostPort, ListenAddr, Target, TargetSpec},
+    balance::Policy,
     builtin::Running,
     dial::{Dialer, Options},
     event::{Event, Events, Sink},
     health::{Checks, Probe},
     http::{Balancer, Timeouts},
-    pool::{Policy, Pool},
+    pool::Pool,
     server::{Limits, Server},
     tls::{ClientTls, Trust},
 };
@@ -54,7 +55,7 @@ impl Demo {
             backends.push(Running::start(Builtin::Http, name, None).await.context("cannot start a backend")?);
         }
         let addrs: Vec<SocketAddr> = backends.iter().map(Running::addr).collect();
-        let specs: Vec<_> = addrs.iter().map(|addr| TargetSpec { target: Target::Tcp(HostPort::at(*addr)), weight: 1 }).collect();
+        let specs: Vec<_> = addrs.iter().map(|addr| TargetSpec::from(Target::Tcp(HostPort::at(*addr)))).collect();
         let pool = Pool::new(&specs, Policy::RoundRobin).await?;
         let dialer =
             Dialer { connect_timeout: Duration::from_secs(1), options: Options::default(), tls: ClientTls::new(&Trust::PublicRoots)? };
@@ -72,9 +73,7 @@ impl Demo {
         let few = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let checks = Checks { probe: Probe::Http("/".into()), every: CHECK, timeout: Duration::from_secs(1), rise: few(1), fall: few(2) };
         let stop = shutdown.child();
-        for backend in pool.backends() {
-            tokio::spawn(tapline::health::watch(backend.clone(), checks.clone(), dialer.clone(), stop.clone(), events.clone()));
-        }
+        tokio::spawn(tapline::health::watch(pool.clone(), checks, dialer.clone(), stop.clone(), events.clone()));
         let limits = Limits { max_connections: 1000, connections: None, grace: Duration::from_secs(2), threads: NonZeroUsize::MIN };
         let serving = {
             let (stop, events) = (stop.clone(), events.clone());

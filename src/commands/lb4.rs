@@ -1,13 +1,12 @@
 //! `tapline lb4`: balances TCP connections.
 
 use super::proxy::Relayed;
-use crate::{args, serve::Session};
+use crate::{args, balancing::Balancing, serve::Session};
 use std::process::ExitCode;
 use tapline::{
     addr::{ListenAddr, TargetSpec},
     forward::Forward,
     health::Probe,
-    pool::Pool,
 };
 
 /// Balance TCP connections over backends
@@ -41,22 +40,19 @@ Examples:
 
 impl Lb4 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();
         let checks = self.balance.checks(Probe::Connect(announce));
+        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
+        let forward = Forward { pool: balancing.pool.clone(), dialer, announce, relay };
         let relay = forward.relay.clone();
         let started = |_: &_| {
-            pool.announce(&session.reporter.events());
+            balancing.start(session);
             relay.announce(&session.reporter.events());
-            if let Some(checks) = checks {
-                session.check(&pool, &checks, &dialer);
-            }
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
-        Pool::report(&[pool], &session.reporter.events());
+        balancing.finish(session);
         watching.finish(served, session).await
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     args::{self, Limit, UsageError},
+    balancing::Balancing,
     serve::Session,
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -10,7 +11,6 @@ use tapline::{
     event::End,
     health::Probe,
     http::{self, Balancer, Timeouts},
-    pool::Pool,
     server::{Conn, Handler},
 };
 
@@ -64,19 +64,13 @@ impl Lb7 {
             ))
             .into());
         }
-        let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let checks = self.balance.checks(self.health.map_or(Probe::Connect(None), Probe::Http));
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
-        let handler = Balanced(Balancer::new(pool.clone(), dialer.clone(), timeouts));
-        let started = |_: &_| {
-            pool.announce(&session.reporter.events());
-            if let Some(checks) = checks {
-                session.check(&pool, &checks, &dialer);
-            }
-        };
+        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
+        let handler = Balanced(Balancer::new(balancing.pool.clone(), dialer, timeouts));
         let server = self.serve.bind(&self.listen, session).await?;
-        self.serve.run(server, handler, session, started).await
+        self.serve.run(server, handler, session, |_| balancing.start(session)).await
     }
 }
 

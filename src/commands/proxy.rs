@@ -7,10 +7,11 @@ use crate::{
 use std::{process::ExitCode, time::Duration};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
+    balance::Policy,
     datagram::{DatagramRelay, DatagramServer},
     event::End,
     forward::Forward,
-    pool::{Policy, Pool},
+    pool::Pool,
     server::{Conn, Handler},
 };
 

@@ -24,11 +24,7 @@ use listener::{Next, Shown};
 use output::{Form, Output};
 use source::{Source, Sources};
 use std::{process::ExitCode, sync::LazyLock};
-use tapline::{
-    addr::ListenAddr,
-    forward::Forward,
-    pool::{Policy, Pool},
-};
+use tapline::{addr::ListenAddr, balance::Policy, forward::Forward, pool::Pool};
 use then::Then;
 
 /// Show the ClientHellos of clients, captures and files

@@ -12,10 +12,11 @@ use router::{Otherwise, Router, Through, Way};
 use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
+    balance::Policy,
     dial::{Chosen, Dialer, Options, Reach},
     forward::Forward,
     health::Probe,
-    pool::{Policy, Pool},
+    pool::Pool,
     route::{Coalescing, Destination, Rule, Scheme, Table, coalescing, fixed_target},
     routes::{ARGUMENTS, Entry, Forwards, Kept, Known, Live},
     starttls::Starttls,

@@ -1,13 +1,12 @@
 //! `tapline tls-terminate`: decrypts TLS and forwards plaintext.
 
-use crate::{args, serve::Session};
+use crate::{args, balancing::Balancing, serve::Session};
 use std::process::ExitCode;
 use tapline::{
     addr::{Endpoint, ListenAddr, TargetSpec},
     event::End,
     forward::Forward,
     health::Probe,
-    pool::Pool,
     server::{Conn, Handler},
     starttls::{Ask, Starttls},
     terminate::Terminator,
@@ -59,7 +58,6 @@ impl TlsTerminate {
         let keys = seeing.of_clients();
         let starttls = self.tls.starttls.map(Starttls::from);
         let (terminator, mut shown) = session.reading(move || self.tls.terminator(self.hello.hello_timeout, keys)).await?;
-        let pool = Pool::new(&self.targets, self.balance.policy.into()).await?;
         let mut dialer = session.reading(move || self.connect.dialer()).await?;
         if let Some(keys) = seeing.of_targets() {
             dialer.tls = dialer.tls.telling(keys);
@@ -71,26 +69,24 @@ impl TlsTerminate {
         let announce = self.announce.version();
         // One target is all there is: what its checks said would change nothing.
         let checks = self.balance.checks(Probe::Connect(announce)).filter(|_| self.targets.len() > 1);
+        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let server = server.watched_by(seeing.wire());
         shown.publish()?;
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
-        let forward = Forward { pool: pool.clone(), dialer: dialer.clone(), announce, relay };
+        let forward = Forward { pool: balancing.pool.clone(), dialer, announce, relay };
         let (events, relay) = (session.reporter.events(), forward.relay.clone());
         let started = |addr: &Endpoint| {
-            pool.announce(&events);
+            balancing.start(session);
             relay.announce(&events);
             for note in &notes {
                 session.reporter.note(note);
             }
             shown.announce(addr, session);
-            if let Some(checks) = checks {
-                session.check(&pool, &checks, &dialer);
-            }
         };
         // `shown` owns the CA's file: it is there as long as the command runs.
         let served = self.serve.run(server, Terminated { terminator, forward }, session, started).await;
-        Pool::report(&[pool], &events);
+        balancing.finish(session);
         watching.finish(served, session).await
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
 };
@@ -50,7 +51,17 @@ pub struct TargetSpec {
     /// Where to send.
     pub target: Target,
     /// Share of the traffic relative to the other targets, 1 to 1000.
-    pub weight: u32,
+    pub weight: NonZeroU32,
+    /// Whether it is for when no other target can be used.
+    pub backup: bool,
+    /// Connections or requests that it may have at a time.
+    pub most: Option<NonZeroUsize>,
+}
+
+impl From<Target> for TargetSpec {
+    fn from(target: Target) -> Self {
+        Self { target, weight: NonZeroU32::MIN, backup: false, most: None }
+    }
 }
 
 /// A host, by address or by name, and a port.
@@ -148,22 +159,33 @@ impl FromStr for TargetSpec {
 }
 
 impl TargetSpec {
-    /// Parses `TARGET[,weight=N][,TARGET...]`: what has the form `option=value` belongs to the target before it.
+    /// Parses `TARGET[,weight=N][,max=N][,backup][,TARGET...]`: what has the form of an option belongs to the target before it.
     ///
     /// # Errors
-    /// An empty list, a target that is none, an unknown option, a weight outside 1 to 1000.
+    /// An empty list, a target that is none, an unknown option, a weight outside 1 to 1000, a max of 0.
     pub fn list(text: &str) -> Result<Vec<Self>, AddrError> {
         let mut all: Vec<Self> = Vec::new();
         for part in text.split(',') {
             // A path may hold '=', so that only what has the shape of an option is taken for one.
-            match part.split_once('=').filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) {
-                Some(("weight", value)) => {
-                    let weight = value.parse().ok().filter(|w| (1..=1000).contains(w));
-                    let weight = weight.ok_or_else(|| AddrError::new(part, "is not a weight from 1 to 1000"))?;
-                    all.last_mut().ok_or_else(|| AddrError::new(text, "begins with an option; write the target first"))?.weight = weight;
+            let option = match part.split_once('=').filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) {
+                Some((key, value)) => Some((key, value)),
+                None if part == "backup" => Some((part, "")),
+                None => None,
+            };
+            let Some((key, value)) = option else {
+                all.push(Self::from(part.parse::<Target>()?));
+                continue;
+            };
+            let of = all.last_mut().ok_or_else(|| AddrError::new(text, "begins with an option; write the target first"))?;
+            let wrong = |why: &str| AddrError::new(part, why);
+            match key {
+                "weight" => {
+                    let weight = value.parse().ok().filter(|weight: &NonZeroU32| weight.get() <= 1000);
+                    of.weight = weight.ok_or_else(|| wrong("is not a weight from 1 to 1000"))?;
                 }
-                Some((key, _)) => return Err(AddrError::new(part, format!("sets {key:?}, which no target has; there is weight=N"))),
-                None => all.push(Self { target: part.parse()?, weight: 1 }),
+                "max" => of.most = Some(value.parse().map_err(|_| wrong("is not a number of connections from 1 on"))?),
+                "backup" if value.is_empty() => of.backup = true,
+                _ => return Err(wrong(&format!("sets {key:?}, which no target has; there are weight=N, max=N and backup"))),
             }
         }
         // There may be very many lists, of one target or two each.
@@ -348,8 +370,15 @@ mod tests {
     #[test]
     fn options_belong_to_the_target_before_them() {
         let specs = TargetSpec::list("h1:80,weight=3,h2:80").unwrap();
-        assert_eq!(specs.iter().map(|s| (s.target.to_string(), s.weight)).collect::<Vec<_>>(), [("h1:80".into(), 3), ("h2:80".into(), 1)]);
-        for wrong in ["weight=3", "h1:80,weight=0", "h1:80,weight=x", "h1:80,colour=red", "", "h1:80,"] {
+        assert_eq!(
+            specs.iter().map(|s| (s.target.to_string(), s.weight.get())).collect::<Vec<_>>(),
+            [("h1:80".into(), 3), ("h2:80".into(), 1)]
+        );
+        let specs = TargetSpec::list("h1:80,backup,max=9,h2:80").unwrap();
+        assert_eq!(specs.iter().map(|s| (s.backup, s.most.map(NonZeroUsize::get))).collect::<Vec<_>>(), [(true, Some(9)), (false, None)]);
+        for wrong in
+            ["weight=3", "backup", "h1:80,max=0", "h1:80,backup=yes", "h1:80,weight=0", "h1:80,weight=x", "h1:80,colour=red", "", "h1:80,"]
+        {
             assert!(TargetSpec::list(wrong).is_err(), "{wrong}");
         }
         assert_eq!("unix:/run/a=b.sock".parse::<TargetSpec>().unwrap().target, Target::Unix("/run/a=b.sock".into()));

@@ -4,15 +4,16 @@ use crate::{
     addr::Target,
     dial::{Dialer, Preamble},
     event::{Event, Events, cause_words, is_local_cause},
-    pool::Backend,
+    pool::{Backend, BackendId, Pool},
     proxy_header::Version,
     shutdown::Shutdown,
 };
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     time::{MissedTickBehavior, interval, timeout},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How backends are checked.
 #[derive(Clone, Debug)]
@@ -70,8 +71,30 @@ impl Observed {
     }
 }
 
-/// Checks a backend until the shutdown begins.
-pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdown: Shutdown, events: Events) {
+/// Checks every backend of a pool for as long as it is in it, until the shutdown begins.
+pub async fn watch(pool: Pool, checks: Checks, dialer: Dialer, shutdown: Shutdown, events: Events) {
+    let mut changes = pool.changes();
+    let mut watched: HashMap<BackendId, DropGuard> = HashMap::new();
+    loop {
+        let backends = pool.backends();
+        watched.retain(|id, _| backends.iter().any(|backend| backend.id == *id));
+        for backend in backends {
+            watched.entry(backend.id).or_insert_with(|| {
+                let stop = CancellationToken::new();
+                let watching = one(pool.clone(), backend, checks.clone(), dialer.clone(), events.clone());
+                let ended = stop.clone();
+                tokio::spawn(async move { ended.run_until_cancelled(watching).await });
+                stop.drop_guard()
+            });
+        }
+        if !matches!(shutdown.unless_draining(changes.changed()).await, Some(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// Checks one backend until it is dropped.
+async fn one(pool: Pool, backend: Arc<Backend>, checks: Checks, dialer: Dialer, events: Events) {
     let mut observed = Observed::default();
     let mut ticks = interval(checks.every);
     // After a check that took long the next one waits its full time: a slow backend is not asked more often.
@@ -81,11 +104,7 @@ pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdo
     let dialer = Dialer { connect_timeout: dialer.connect_timeout.min(checks.timeout), ..dialer };
     let mut said_unasked = false;
     loop {
-        tokio::select! {
-            biased;
-            () = shutdown.draining() => return,
-            _ = ticks.tick() => {}
-        }
+        ticks.tick().await;
         let verdict = match timeout(checks.timeout, check(&backend.target, &checks.probe, &dialer, client.as_ref())).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(Unasked(why))) => {
@@ -99,7 +118,7 @@ pub async fn watch(backend: Arc<Backend>, checks: Checks, dialer: Dialer, shutdo
         said_unasked = false;
         let up = backend.is_up();
         if observed.turns(up, verdict.is_ok(), &checks) {
-            backend.set_up(!up);
+            pool.stand(&backend, |standing| standing.up = !up);
             let why = verdict.unwrap_or_else(|why| why);
             events.emit(Event::Health { target: backend.label.to_string(), up: !up, why });
         }

@@ -59,7 +59,7 @@ impl Balancer {
     /// A balancer over a pool.
     #[must_use]
     pub fn new(pool: Pool, dialer: Dialer, timeouts: Timeouts) -> Arc<Self> {
-        let idle = Idle::new(pool.backends().len());
+        let idle = Idle::default();
         Arc::new(Self { pool, dialer, timeouts, idle })
     }
 }

@@ -5,6 +5,7 @@
 pub mod addr;
 pub mod announced;
 pub mod answer;
+pub mod balance;
 pub mod builtin;
 pub mod capture;
 pub mod certificate;

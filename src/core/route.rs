@@ -115,7 +115,7 @@ mod tests {
         let rule: Rule = "*.b.test=127.0.0.1:1,9444,weight=2".parse().unwrap();
         assert_eq!(rule.matcher.to_string(), "*.b.test");
         let Destination::Targets(targets) = &rule.to else { panic!("{rule:?}") };
-        assert_eq!(targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(targets.iter().map(|t| t.weight.get()).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(rule.to.to_string(), "127.0.0.1:1,127.0.0.1:9444");
     }
 

@@ -8,8 +8,9 @@ use std::{
 };
 use tapline::{
     addr::{ListenAddr, TargetSpec},
+    balance::Policy,
     event::{By, End, Event, Events, Phase, Sink},
-    pool::{Policy, Pool},
+    pool::Pool,
     server::{Conn, Handler, Limits, Server},
     shutdown::Shutdown,
 };

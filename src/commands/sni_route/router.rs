@@ -3,13 +3,14 @@
 use std::{num::NonZeroU16, sync::Arc, time::Duration};
 use tapline::{
     addr::{Host, HostPort, Target, TargetSpec},
+    balance::Policy,
     dial::Dialer,
     event::{By, ConnId, End, Event, Phase},
     forward::Forward,
     hello::{Alert, Name},
     host::Version as HttpVersion,
     opening::{self, Answer, Http2Error, Opening},
-    pool::{Policy, Pool},
+    pool::Pool,
     proxy_header::Version,
     relay::Settings,
     route::{Also, Asked, Destination, Outcome, Routed, Scheme},
@@ -193,7 +194,7 @@ fn routed(id: ConnId, opening: &Opening, choice: Choice, decision: &Decision) ->
 impl Through {
     /// The way to a host that a client has named.
     async fn to(&self, to: HostPort) -> std::io::Result<Forward> {
-        let pool = Pool::new(&[TargetSpec { target: Target::Tcp(to), weight: 1 }], Policy::default()).await?;
+        let pool = Pool::new(&[TargetSpec::from(Target::Tcp(to))], Policy::default()).await?;
         Ok(Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() })
     }
 }

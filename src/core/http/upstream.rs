@@ -5,7 +5,7 @@ use crate::{
     dial::{DialError, Dialer, Preamble},
     event::cause_words,
     idle::silence,
-    pool::{Backend, Lease},
+    pool::{Backend, BackendId, Lease},
 };
 use bytes::Bytes;
 use http_body_util::{Either, Empty};
@@ -16,6 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -32,7 +33,8 @@ const MOST_KEPT: usize = 256;
 type Sender = SendRequest<RequestBody>;
 
 /// Kept connections, by backend.
-pub(super) struct Idle(Vec<Mutex<Vec<(Sender, Instant)>>>);
+#[derive(Default)]
+pub(super) struct Idle(Mutex<HashMap<BackendId, Vec<(Sender, Instant)>>>);
 
 impl fmt::Debug for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,14 +43,10 @@ impl fmt::Debug for Idle {
 }
 
 impl Idle {
-    pub(super) fn new(backends: usize) -> Self {
-        Self((0..backends).map(|_| Mutex::default()).collect())
-    }
-
     /// The connection used last, if one is still good: the others may time out.
     pub(super) async fn take(&self, backend: &Backend) -> Option<Sender> {
         loop {
-            let (mut sender, since) = self.0[backend.index].lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let (mut sender, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&backend.id)?.pop()?;
             if since.elapsed() >= KEPT || sender.is_closed() {
                 continue;
             }
@@ -60,7 +58,8 @@ impl Idle {
     }
 
     fn keep(&self, backend: &Backend, sender: Sender) {
-        let mut kept = self.0[backend.index].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.entry(backend.id).or_default();
         kept.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < KEPT);
         if kept.len() < MOST_KEPT {
             kept.push((sender, Instant::now()));

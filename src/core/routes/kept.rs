@@ -3,11 +3,12 @@
 use super::{Entry, Live};
 use crate::{
     addr::TargetSpec,
+    balance::Policy,
     dial::Dialer,
     event::Events,
     forward::Forward,
     health::{self, Checks},
-    pool::{Policy, Pool, Tally},
+    pool::{Pool, Tally},
     proxy_header::Version,
     relay::Settings,
     shutdown::Shutdown,
@@ -150,11 +151,9 @@ impl Forwards {
         pool.announce(&self.events);
         // Where there is one target alone, it is tried whatever a check says.
         let Some(checks) = self.checks.as_ref().filter(|_| pool.backends().len() > 1) else { return };
-        for backend in pool.backends() {
-            let watching = health::watch(backend.clone(), checks.clone(), self.dialer.clone(), self.shutdown.clone(), self.events.clone());
-            let end = used.checks.clone();
-            self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
-        }
+        let watching = health::watch(pool.clone(), checks.clone(), self.dialer.clone(), self.shutdown.clone(), self.events.clone());
+        let end = used.checks.clone();
+        self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
     }
 
     /// Says what each target that was asked has come to, of the rules in force, of those that are gone, and of these pools.

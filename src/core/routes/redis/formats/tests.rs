@@ -130,7 +130,7 @@ proptest::proptest! {
         for rule in rules(name.as_bytes(), &named, |_| {}) {
             proptest::prop_assert!(possible.contains(&rule.matcher), "{:?}", rule);
             let Destination::Targets(targets) = &rule.to else { panic!("{rule:?}") };
-            proptest::prop_assert!(targets.iter().all(|spec| matches!(spec.target, Target::Tcp(_)) && spec.weight == 1), "{:?}", rule);
+            proptest::prop_assert!(targets.iter().all(|spec| matches!(spec.target, Target::Tcp(_)) && spec.weight.get() == 1), "{:?}", rule);
         }
     }
 }
