@@ -86,7 +86,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb4)
-            opts="-q -h --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -94,6 +94,10 @@ _tapline() {
             case "${prev}" in
                 --policy)
                     COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                    return 0
+                    ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check-interval)
@@ -109,6 +113,46 @@ _tapline() {
                     return 0
                     ;;
                 --fall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when-all-down)
+                    COMPREPLY=($(compgen -W "try-all fail" -- "${cur}"))
+                    return 0
+                    ;;
+                --slow-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --failover-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replay-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -208,7 +252,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb7)
-            opts="-q -h --policy --check-interval --check-timeout --rise --fall --no-checks --health --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --health --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -216,6 +260,10 @@ _tapline() {
             case "${prev}" in
                 --policy)
                     COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                    return 0
+                    ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check-interval)
@@ -231,6 +279,34 @@ _tapline() {
                     return 0
                     ;;
                 --fall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when-all-down)
+                    COMPREPLY=($(compgen -W "try-all fail" -- "${cur}"))
+                    return 0
+                    ;;
+                --slow-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -686,7 +762,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__sni__subcmd__route)
-            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -732,6 +808,10 @@ _tapline() {
                     COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
                     return 0
                     ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --check-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -745,6 +825,46 @@ _tapline() {
                     return 0
                     ;;
                 --fall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when-all-down)
+                    COMPREPLY=($(compgen -W "try-all fail" -- "${cur}"))
+                    return 0
+                    ;;
+                --slow-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --failover-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replay-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -844,7 +964,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__tls__subcmd__terminate)
-            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check-interval --check-timeout --rise --fall --no-checks --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -918,6 +1038,10 @@ _tapline() {
                     COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
                     return 0
                     ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --check-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -931,6 +1055,46 @@ _tapline() {
                     return 0
                     ;;
                 --fall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --eject-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when-all-down)
+                    COMPREPLY=($(compgen -W "try-all fail" -- "${cur}"))
+                    return 0
+                    ;;
+                --slow-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --failover-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replay-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -200,10 +200,22 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l test -d 'S
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-timeout -d 'For one check' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l rise -d 'Good checks in a row that bring a backend up' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l eject-after -d 'Leave a backend out that did not take N connections in a row ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
+fail\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l queue-timeout -d 'For the wait in the queue' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -230,7 +242,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l color -d '
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l allow-private -d 'Let passthrough reach addresses that are not public: loopback, private, link-local and the like'
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'JSON Lines on both streams, with stable keys'
@@ -258,10 +271,22 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-timeout -d 'For one check' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l rise -d 'Good checks in a row that bring a backend up' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l eject-after -d 'Leave a backend out that did not take N connections in a row ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
+fail\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l queue-timeout -d 'For the wait in the queue' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -288,7 +313,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l color 
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l strict-sni -d 'Refuse clients that ask for a name that no certificate is for, or for none (alert unrecognized_name)'
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -d 'JSON Lines on both streams, with stable keys'
@@ -297,10 +323,22 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l explai
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-timeout -d 'For one check' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rise -d 'Good checks in a row that bring a backend up' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l eject-after -d 'Leave a backend out that did not take N connections in a row ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
+fail\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l queue-timeout -d 'For the wait in the queue' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -326,7 +364,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l proxy-header-tim
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l json -d 'JSON Lines on both streams, with stable keys'
@@ -335,11 +374,20 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l explain -d 'Say 
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-interval -d 'From one check of a backend to the next' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-timeout -d 'For one check' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l rise -d 'Good checks in a row that bring a backend up' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l fall -d 'Failed checks in a row that take it down; the first check of all decides alone' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well [default: by connecting]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l eject-after -d 'Leave a backend out that did not take N connections in a row ("off" for never)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
+fail\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue-timeout -d 'For the wait in the queue' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -356,7 +404,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l proxy-header-tim
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l no-checks -d 'Do not check; a backend that refuses is still passed over'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -s q -l quiet -d 'Only results and errors'

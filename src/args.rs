@@ -3,12 +3,16 @@
 mod balance;
 mod faults;
 mod given;
+mod health;
+mod limits;
 mod routes;
 mod tls;
 
 pub use balance::Balance;
 pub use faults::Faults;
 pub use given::Given;
+pub use health::Health;
+pub use limits::{Failover, Places};
 pub use routes::Routes;
 pub use tls::{StarttlsName, Tls};
 

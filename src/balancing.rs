@@ -4,10 +4,9 @@ use crate::serve::Session;
 use std::io;
 use tapline::{
     addr::TargetSpec,
-    balance::Policy,
     dial::Dialer,
     health::{self, Checks},
-    pool::Pool,
+    pool::{self, Pool},
 };
 
 /// A pool in use.
@@ -19,17 +18,15 @@ pub struct Balancing {
 
 impl Balancing {
     /// Makes the pool. Nothing is told and nobody is asked before [`Balancing::start`].
-    pub async fn new(targets: &[TargetSpec], policy: Policy, checks: Option<Checks>, dialer: Dialer) -> io::Result<Self> {
-        Ok(Self { pool: Pool::new(targets, policy).await?, dialer, checks })
+    pub async fn new(targets: &[TargetSpec], settings: pool::Settings, checks: Option<Checks>, dialer: Dialer) -> io::Result<Self> {
+        Ok(Self { pool: Pool::new(targets, settings).await?, dialer, checks })
     }
 
     /// Tells where builtin targets listen, and begins to check. For when clients can connect.
     pub fn start(&self, session: &Session) {
         let events = session.reporter.events();
         self.pool.announce(&events);
-        if let Some(checks) = &self.checks {
-            tokio::spawn(health::watch(self.pool.clone(), checks.clone(), self.dialer.clone(), session.shutdown.clone(), events));
-        }
+        tokio::spawn(health::watch(self.pool.clone(), self.checks.clone(), self.dialer.clone(), session.shutdown.clone(), events));
     }
 
     /// Tells what each target has come to.

@@ -1,12 +1,8 @@
 //! The flags of commands that balance.
 
-use super::duration;
+use super::{Health, Places};
 use clap::{Args, ValueEnum};
-use std::{num::NonZeroU32, time::Duration};
-use tapline::{
-    balance::Policy,
-    health::{Checks, Probe},
-};
+use tapline::{balance::Policy, pool};
 
 /// How the next backend is chosen, and which are well.
 #[derive(Args, Clone, Debug)]
@@ -15,27 +11,20 @@ pub struct Balance {
     /// How the next backend is chosen
     #[arg(long, value_name = "POLICY", default_value = "round-robin")]
     pub policy: PolicyName,
-    /// From one check of a backend to the next
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    pub check_interval: Duration,
-    /// For one check
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    pub check_timeout: Duration,
-    /// Good checks in a row that bring a backend up
-    #[arg(long, value_name = "N", default_value = "2")]
-    pub rise: NonZeroU32,
-    /// Failed checks in a row that take it down; the first check of all decides alone
-    #[arg(long, value_name = "N", default_value = "3")]
-    pub fall: NonZeroU32,
-    /// Do not check; a backend that refuses is still passed over
-    #[arg(long)]
-    pub no_checks: bool,
+    #[command(flatten)]
+    pub health: Health,
 }
 
 impl Balance {
-    pub fn checks(&self, probe: Probe) -> Option<Checks> {
-        let checks = Checks { probe, every: self.check_interval, timeout: self.check_timeout, rise: self.rise, fall: self.fall };
-        (!self.no_checks).then_some(checks)
+    /// How a pool's backends are chosen and used.
+    pub fn pool(&self, places: Places) -> pool::Settings {
+        pool::Settings {
+            policy: self.policy.into(),
+            limits: places.into(),
+            ejection: self.health.ejection(),
+            when_all_down: self.health.when_all_down(),
+            slow_start: self.health.slow_start(),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Faults {
 }
 
 /// Short enough to be typed again.
-fn new_seed() -> u64 {
+pub(super) fn new_seed() -> u64 {
     // The standard library's own source of randomness for its hash maps.
     RandomState::new().build_hasher().finish() >> 40
 }

@@ -27,7 +27,7 @@ use tapline::{
     builtin::Running,
     dial::{Dialer, Options},
     event::{Event, Events, Sink},
-    health::{Checks, Probe},
+    health::{Checks, Probe, Step},
     http::{Balancer, Timeouts},
     pool::Pool,
     server::{Limits, Server},
@@ -71,9 +71,10 @@ impl Demo {
             reporter.note(format!("backend {name} is builtin:http on {addr}"));
         }
         let few = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let checks = Checks { probe: Probe::Http("/".into()), every: CHECK, timeout: Duration::from_secs(1), rise: few(1), fall: few(2) };
+        let probe = Probe::new(vec![Step::http("/")?]).map_err(anyhow::Error::msg)?;
+        let checks = Checks { probe, announce: None, every: CHECK, timeout: Duration::from_secs(1), rise: few(1), fall: few(2) };
         let stop = shutdown.child();
-        tokio::spawn(tapline::health::watch(pool.clone(), checks, dialer.clone(), stop.clone(), events.clone()));
+        tokio::spawn(tapline::health::watch(pool.clone(), Some(checks), dialer.clone(), stop.clone(), events.clone()));
         let limits = Limits { max_connections: 1000, connections: None, grace: Duration::from_secs(2), threads: NonZeroUsize::MIN };
         let serving = {
             let (stop, events) = (stop.clone(), events.clone());

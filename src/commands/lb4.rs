@@ -2,17 +2,17 @@
 
 use super::proxy::Relayed;
 use crate::{args, balancing::Balancing, serve::Session};
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, TargetSpec},
     forward::Forward,
-    health::Probe,
 };
 
 /// Balance TCP connections over backends
 ///
-/// A backend that does not take a connection is passed over at once and the next one is tried; backends are checked by
-/// connecting to them.
+/// A backend that does not take a connection is passed over at once and the next one is tried; after three such in a row it is left
+/// out for a while. Backends are checked by connecting to them, which does not find one that accepts and then says nothing:
+/// --check can ask for more. Those with the option backup are for when no other one takes a connection.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline lb4 8080 h1:80 h2:80", after_help = AFTER)]
 pub struct Lb4 {
@@ -23,6 +23,10 @@ pub struct Lb4 {
     targets: Vec<TargetSpec>,
     #[command(flatten)]
     balance: args::Balance,
+    #[command(flatten)]
+    places: args::Places,
+    #[command(flatten)]
+    failover: args::Failover,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -36,20 +40,22 @@ pub struct Lb4 {
 const AFTER: &str = "\
 Examples:
   tapline lb4 :5432 db1:5432 db2:5432 --policy least-connections
+  tapline lb4 :6379 r1:6379 r2:6379,backup --check 'send:PING\\r\\n' --check expect:+PONG
+  tapline lb4 :5432 db1:5432 db2:5432 --check 'exec:pg_isready -h $TAPLINE_HOST -p $TAPLINE_PORT'
   tapline lb4 0 builtin:echo builtin:echo -- nc -N {host} {port}";
 
 impl Lb4 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();
-        let checks = self.balance.checks(Probe::Connect(announce));
-        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
+        let checks = self.balance.health.checks(None, announce)?;
+        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let forward = Forward { pool: balancing.pool.clone(), dialer, announce, relay };
-        let relay = forward.relay.clone();
+        let settings = Arc::new(self.failover.settings(dialer, announce, relay, session.reporter.style()));
+        let forward = Forward { pool: balancing.pool.clone(), settings: settings.clone() };
         let started = |_: &_| {
             balancing.start(session);
-            relay.announce(&session.reporter.events());
+            settings.relay.announce(&session.reporter.events());
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
         balancing.finish(session);

@@ -1,15 +1,15 @@
 //! `tapline lb7`: balances HTTP requests.
 
 use crate::{
-    args::{self, Limit, UsageError},
+    args::{self, Limit},
     balancing::Balancing,
     serve::Session,
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
 use tapline::{
-    addr::{ListenAddr, Target, TargetSpec},
+    addr::{ListenAddr, TargetSpec},
     event::End,
-    health::Probe,
+    health::Step,
     http::{self, Balancer, Timeouts},
     server::{Conn, Handler},
 };
@@ -29,9 +29,11 @@ pub struct Lb7 {
     targets: Vec<TargetSpec>,
     #[command(flatten)]
     balance: args::Balance,
-    /// Check backends by GET on this path; 200 to 399 is well [default: by connecting]
-    #[arg(long, value_name = "PATH", value_parser = path, help_heading = "Balancing")]
-    health: Option<String>,
+    #[command(flatten)]
+    places: args::Places,
+    /// Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]
+    #[arg(long, value_name = "PATH", value_parser = Step::http, help_heading = "Checking", conflicts_with = "check")]
+    health: Option<Step>,
     #[command(flatten)]
     connect: args::Connect,
     /// From the end of a request to the head of the backend's answer
@@ -49,25 +51,12 @@ Examples:
   tapline lb7 8080 10.0.0.1:80 10.0.0.2:80 --health /healthz
   tapline lb7 0 builtin:http builtin:http -- curl -s http://{addr}/";
 
-fn path(text: &str) -> Result<String, String> {
-    let legal = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic());
-    if legal { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".into()) }
-}
-
 impl Lb7 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let plain = |spec: &&TargetSpec| !matches!(spec.target, Target::Tcp(_) | Target::Builtin(_));
-        if let (Some(_), Some(spec)) = (&self.health, self.targets.iter().find(plain)) {
-            return Err(UsageError(format!(
-                "--health asks over plain TCP, which {} is not; leave --health out to check by connecting",
-                spec.target
-            ))
-            .into());
-        }
         let dialer = session.reading(move || self.connect.dialer()).await?;
-        let checks = self.balance.checks(self.health.map_or(Probe::Connect(None), Probe::Http));
+        let checks = self.balance.health.checks(self.health, None)?;
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
-        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
+        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
         let handler = Balanced(Balancer::new(balancing.pool.clone(), dialer, timeouts));
         let server = self.serve.bind(&self.listen, session).await?;
         self.serve.run(server, handler, session, |_| balancing.start(session)).await

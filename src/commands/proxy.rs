@@ -4,13 +4,13 @@ use crate::{
     args::{self, UsageError},
     serve::Session,
 };
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
     balance::Policy,
     datagram::{DatagramRelay, DatagramServer},
     event::End,
-    forward::Forward,
+    forward::{Forward, Settings},
     pool::Pool,
     server::{Conn, Handler},
 };
@@ -79,11 +79,11 @@ impl Proxy {
         let pool = Pool::new(&[self.target], Policy::default()).await?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let forward = Forward { pool, dialer, announce: self.announce.version(), relay };
-        let (pool, relay) = (forward.pool.clone(), forward.relay.clone());
+        let settings = Arc::new(Settings::new(dialer, self.announce.version(), relay));
+        let forward = Forward { pool: pool.clone(), settings: settings.clone() };
         let started = |_: &_| {
             pool.announce(&session.reporter.events());
-            relay.announce(&session.reporter.events());
+            settings.relay.announce(&session.reporter.events());
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
         Pool::report(&[pool], &session.reporter.events());

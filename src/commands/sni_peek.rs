@@ -23,8 +23,16 @@ use clap::{Arg, Args, Command, Id};
 use listener::{Next, Shown};
 use output::{Form, Output};
 use source::{Source, Sources};
-use std::{process::ExitCode, sync::LazyLock};
-use tapline::{addr::ListenAddr, balance::Policy, forward::Forward, pool::Pool};
+use std::{
+    process::ExitCode,
+    sync::{Arc, LazyLock},
+};
+use tapline::{
+    addr::ListenAddr,
+    balance::Policy,
+    forward::{Forward, Settings},
+    pool::Pool,
+};
 use then::Then;
 
 /// Show the ClientHellos of clients, captures and files
@@ -153,7 +161,10 @@ impl Listening {
         let (server, relay, watching) = relay.bind(&serve, listen, session).await?;
         let pool = target.as_ref().map(|(pool, _)| pool.clone());
         let next = match target {
-            Some((pool, dialer)) => Next::Forward(Forward { pool, dialer, announce: announce.version(), relay: relay.clone() }),
+            Some((pool, dialer)) => {
+                let settings = Arc::new(Settings::new(dialer, announce.version(), relay.clone()));
+                Next::Forward(Forward { pool, settings })
+            }
             None if then == Then::Close => Next::Close,
             None => Next::Alert,
         };

@@ -8,14 +8,13 @@ use crate::{
     serve::Session,
 };
 use offline::Question;
-use router::{Otherwise, Router, Through, Way};
+use router::{Otherwise, Router, Way};
 use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
     balance::Policy,
     dial::{Chosen, Dialer, Options, Reach},
-    forward::Forward,
-    health::Probe,
+    forward::{Forward, Settings},
     pool::Pool,
     route::{Coalescing, Destination, Rule, Scheme, Table, coalescing, fixed_target},
     routes::{ARGUMENTS, Entry, Forwards, Kept, Known, Live},
@@ -48,6 +47,10 @@ pub struct SniRoute {
     hello: args::Hello,
     #[command(flatten)]
     balance: args::Balance,
+    #[command(flatten)]
+    places: args::Places,
+    #[command(flatten)]
+    failover: args::Failover,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -126,18 +129,16 @@ impl SniRoute {
         let own = server.addr().socket_addr();
         let reaching = |chosen| Dialer { options: Options { reach: Reach { own, chosen }, ..dialer.options }, ..dialer.clone() };
         let chosen = if self.routing.allow_private { Chosen::Any } else { Chosen::Public };
-        let through = Through { dialer: reaching(Some(chosen)), announce, relay: relay.clone() };
-        let dialer = reaching(None);
-        let forward = |pool| Way::Targets(Arc::new(Forward { pool, dialer: dialer.clone(), announce, relay: relay.clone() }));
+        let settings = Arc::new(self.failover.settings(reaching(None), announce, relay, session.reporter.style()));
+        let through = Arc::new(Settings { dialer: reaching(Some(chosen)), ..(*settings).clone() });
+        let forward = |pool| Way::Targets(Arc::new(Forward { pool, settings: settings.clone() }));
         let mut others = others.into_iter().map(|pool| pool.map(forward));
         let mut other = || others.next().flatten();
         let otherwise = Otherwise { unknown_name: other(), no_name: other(), not_tls: other(), bad_hello: other() };
         let forwards = Arc::new(Forwards {
-            dialer: dialer.clone(),
-            announce,
-            relay: relay.clone(),
-            policy: self.balance.policy.into(),
-            checks: self.balance.checks(Probe::Connect(announce)),
+            settings: settings.clone(),
+            pool: self.balance.pool(self.places),
+            checks: self.balance.health.checks(None, announce)?,
             shutdown: session.shutdown.clone(),
             events: events.clone(),
             runtime: Handle::current(),
@@ -158,7 +159,7 @@ impl SniRoute {
             for pool in &fixed {
                 pool.announce(&events);
             }
-            relay.announce(&events);
+            settings.relay.announce(&events);
             if let Some(Coalescing { one, other, rules }) = shared {
                 session.reporter.note(format!(
                     "{rules} rules share a parent domain with one for another target, as {one} and {other}: where one certificate serves \

@@ -1,12 +1,11 @@
 //! `tapline tls-terminate`: decrypts TLS and forwards plaintext.
 
 use crate::{args, balancing::Balancing, serve::Session};
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 use tapline::{
     addr::{Endpoint, ListenAddr, TargetSpec},
     event::End,
     forward::Forward,
-    health::Probe,
     server::{Conn, Handler},
     starttls::{Ask, Starttls},
     terminate::Terminator,
@@ -32,6 +31,10 @@ pub struct TlsTerminate {
     hello: args::Hello,
     #[command(flatten)]
     balance: args::Balance,
+    #[command(flatten)]
+    places: args::Places,
+    #[command(flatten)]
+    failover: args::Failover,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -68,17 +71,18 @@ impl TlsTerminate {
         }
         let announce = self.announce.version();
         // One target is all there is: what its checks said would change nothing.
-        let checks = self.balance.checks(Probe::Connect(announce)).filter(|_| self.targets.len() > 1);
-        let balancing = Balancing::new(&self.targets, self.balance.policy.into(), checks, dialer.clone()).await?;
+        let checks = self.balance.health.checks(None, announce)?.filter(|_| self.targets.len() > 1);
+        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         let server = server.watched_by(seeing.wire());
         shown.publish()?;
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
-        let forward = Forward { pool: balancing.pool.clone(), dialer, announce, relay };
-        let (events, relay) = (session.reporter.events(), forward.relay.clone());
+        let settings = Arc::new(self.failover.settings(dialer, announce, relay, session.reporter.style()));
+        let forward = Forward { pool: balancing.pool.clone(), settings: settings.clone() };
+        let events = session.reporter.events();
         let started = |addr: &Endpoint| {
             balancing.start(session);
-            relay.announce(&events);
+            settings.relay.announce(&events);
             for note in &notes {
                 session.reporter.note(note);
             }

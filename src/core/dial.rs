@@ -72,6 +72,8 @@ pub struct DialError {
     pub error: io::Error,
     /// Whether the deadline was over.
     pub timed_out: bool,
+    /// How long it took to find out.
+    pub elapsed: Duration,
 }
 
 impl DialError {
@@ -100,7 +102,7 @@ impl DialError {
     }
 }
 
-/// What `connecting` to the target comes to by the deadline.
+/// What `connecting` to the target comes to by the deadline. How long it took is the caller's to say.
 // Not an `async fn`, which would keep its arguments twice.
 pub(crate) fn within<T>(
     limit: Duration,
@@ -113,7 +115,7 @@ pub(crate) fn within<T>(
             Ok(Err(error)) => (error, false),
             Err(_) => (io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {limit:?}")), true),
         };
-        Err(DialError { target: target.clone(), error, timed_out })
+        Err(DialError { target: target.clone(), error, timed_out, elapsed: Duration::ZERO })
     }
 }
 
@@ -129,7 +131,8 @@ impl Dialer {
     pub async fn dial(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> Result<Dialed, DialError> {
         let started = Instant::now();
         let connecting = self.connect(target, preamble, first, started.checked_add(self.connect_timeout));
-        let (stream, addr, sent) = within(self.connect_timeout, target, connecting).await?;
+        let (stream, addr, sent) =
+            within(self.connect_timeout, target, connecting).await.map_err(|error| DialError { elapsed: started.elapsed(), ..error })?;
         Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent })
     }
 

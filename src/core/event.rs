@@ -13,6 +13,8 @@ use crate::{
     capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
+    pool::Picked,
+    pool::Serving,
     reload::What,
     route::Routed,
     tls::{Failure, Peer, SentAlert},
@@ -63,7 +65,21 @@ pub enum Event {
         addr: Endpoint,
         #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
+        /// In the queue for a place.
+        #[serde(rename = "waited_ms", serialize_with = "maybe_millis")]
+        waited: Option<Duration>,
     },
+    /// A target was chosen for a connection: who was in the draw, and why one won. Only where it is asked for.
+    Picked {
+        id: ConnId,
+        #[serde(flatten)]
+        picked: Box<Picked>,
+    },
+    /// A connection waits for a place at a target: all that may be chosen have as many as they may have. `before` others wait
+    /// already.
+    Queued { id: ConnId, before: usize },
+    /// A target has taken a connection and was left before its first byte: the next one is told again what the client has said.
+    Replayed { id: ConnId, target: Arc<str>, why: String, bytes: usize },
     /// An HTTP request was answered. `target` is absent where no backend gave the answer.
     Request {
         id: ConnId,
@@ -100,6 +116,18 @@ pub enum Event {
     Target { target: Arc<str>, connections: u64, failed: u64, received: u64, sent: u64 },
     /// A backend went up or down by its active checks.
     Health { target: String, up: bool, why: String },
+    /// A target was left out because it did not take so many connections in a row; `why` is the cause of the last one.
+    Ejected {
+        target: Arc<str>,
+        failures: u32,
+        why: String,
+        #[serde(rename = "penalty_ms", serialize_with = "millis")]
+        penalty: Duration,
+    },
+    /// A target that was ejected may be chosen again.
+    Readmitted { target: Arc<str>, why: String },
+    /// Another kind of targets than before is chosen from: `usable` of `of`. `names` are the targets of the pool, of many the first.
+    Serving { from: Serving, usable: usize, of: usize, names: Vec<Arc<str>> },
     /// A source of rules was read. `why` tells what was skipped, or why all is as it was.
     Routes { source: String, rules: usize, added: usize, removed: usize, changed: usize, skipped: usize, why: Option<String> },
     /// A connection could not be accepted; the next attempt comes after the pause.
@@ -133,6 +161,14 @@ pub enum Event {
 pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     // Whole microseconds keep the text short; more digits would be noise.
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+pub(crate) fn maybe_millis<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The number of a connection within one run, from 1.
@@ -192,6 +228,8 @@ pub enum Phase {
     Hello,
     /// TLS handshake with the client.
     Handshake,
+    /// Waiting for a place at a target.
+    Queue,
     /// Choosing a target and connecting to it.
     Dial,
     /// Bytes flow.
@@ -204,11 +242,12 @@ pub enum Phase {
     Response,
 }
 
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 10] = [
     Phase::Accept,
     Phase::ProxyHeader,
     Phase::Hello,
     Phase::Handshake,
+    Phase::Queue,
     Phase::Dial,
     Phase::Relay,
     Phase::HalfClose,

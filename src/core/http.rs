@@ -10,7 +10,7 @@ use crate::{
     dial::{DialError, Dialer},
     event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words},
     idle::silence,
-    pool::{Lease, Pool},
+    pool::{Asked, Lease, Pool},
     proxy_header::Ssl,
     server::Conn,
     stream::Stream,
@@ -164,6 +164,13 @@ struct Unanswered {
     why: String,
 }
 
+impl Unanswered {
+    /// Nobody was asked.
+    fn unavailable(why: String) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, why }
+    }
+}
+
 impl Client {
     fn is_waiting(&self) -> bool {
         self.requests.load(Relaxed) > self.answers.load(Relaxed)
@@ -212,7 +219,12 @@ impl Client {
     async fn ask(&self, mut request: Request<RequestBody>, retries: &mut u32) -> Result<(Hold, Response<Incoming>), Unanswered> {
         let timeouts = self.balancer.timeouts;
         let mut last: Option<Unanswered> = None;
-        let mut leases = self.balancer.pool.pick().peekable();
+        let mut picks = self.balancer.pool.pick(Asked::default());
+        let first = match picks.first() {
+            None if picks.is_full() => picks.wait(|_| {}).await.map_err(|why| Unanswered::unavailable(why.to_string()))?,
+            lease => lease,
+        };
+        let mut leases = first.into_iter().chain(picks).peekable();
         while let Some(lease) = leases.next() {
             if last.is_some() {
                 *retries += 1;
@@ -226,10 +238,16 @@ impl Client {
                 let sender = match kept.take() {
                     Some(sender) => sender,
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
-                        Ok(sender) => sender,
+                        Ok(sender) => {
+                            backend.took();
+                            sender
+                        }
                         Err(error) => {
                             let (why, next) = (error.words(), !error.is_shortage() && leases.peek().is_some());
-                            self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why, next });
+                            self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why: why.clone(), next });
+                            if !error.is_local() && !error.is_forbidden() {
+                                self.balancer.pool.failed(&backend, &why, &self.events);
+                            }
                             let unanswered = undialed(&label, &error);
                             if !next {
                                 return Err(unanswered);
@@ -278,7 +296,7 @@ impl Client {
                 }
             }
         }
-        Err(last.unwrap_or_else(|| Unanswered { status: StatusCode::SERVICE_UNAVAILABLE, why: "no backend".into() }))
+        Err(last.unwrap_or_else(|| Unanswered::unavailable(self.balancer.pool.why_nobody().into())))
     }
 
     fn streamed(self: &Arc<Self>, (hold, response): (Hold, Response<Incoming>)) -> (String, Response<ResponseBody>) {

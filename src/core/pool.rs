@@ -1,16 +1,29 @@
 //! Backends, and whose turn it is.
 
 mod backend;
+mod ejection;
 mod members;
+mod picks;
+mod queue;
+mod serving;
+mod settings;
+mod slow_start;
 mod tally;
+mod trouble;
 
 pub use backend::{Backend, Lease, Standing, Totals};
+pub use ejection::{Ejection, Record};
 pub use members::{Changes, SourceId};
+pub use picks::{Asked, Drawn, Picked, Picks};
+pub use queue::{Limits, Queue, Unplaced, Waiting};
+pub use serving::Serving;
+pub use settings::{Settings, WhenAllDown};
+pub use slow_start::SlowStart;
 pub use tally::Tally;
 
 use crate::{
     addr::{Endpoint, TargetSpec},
-    balance::{Candidate, Chooser, Policy},
+    balance::{Candidate, Chooser},
     event::{Event, Events},
 };
 use arc_swap::ArcSwap;
@@ -31,7 +44,8 @@ pub struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    policy: Policy,
+    settings: Settings,
+    queue: Arc<Queue>,
     members: Mutex<Members>,
     /// How all of it is now, for those who look without waiting.
     now: ArcSwap<Now>,
@@ -43,26 +57,31 @@ struct Shared {
 #[derive(Debug)]
 struct Now {
     all: Vec<Arc<Backend>>,
-    /// The numbers in `all` of those that may be chosen; of all of them, where none may.
+    /// The numbers in `all` of those that may be chosen.
     eligible: Vec<usize>,
+    /// The numbers of those that are tried where none of these takes a connection.
+    otherwise: Vec<usize>,
+    serving: Serving,
     chooser: Chooser,
 }
 
 impl Now {
-    fn new(policy: Policy, all: Vec<Arc<Backend>>) -> Self {
+    fn new(settings: &Settings, all: Vec<Arc<Backend>>) -> Self {
         let standings: Vec<_> = all.iter().map(|backend| backend.standing()).collect();
-        let of = |backup| (0..all.len()).filter(|at| standings[*at].is_eligible() && standings[*at].backup == backup).collect();
-        let mut eligible: Vec<_> = of(false);
-        if eligible.is_empty() {
-            eligible = of(true);
-        }
-        if eligible.is_empty() {
-            // Checks can be wrong.
-            eligible = (0..all.len()).filter(|at| !standings[*at].draining).collect();
-        }
-        let candidate = |at: &usize| Candidate { name: all[*at].label.clone(), weight: standings[*at].weight };
-        let chooser = Chooser::new(policy, eligible.iter().map(candidate).collect());
-        Self { all, eligible, chooser }
+        let (serving, eligible) = serving::eligible(&standings, settings.when_all_down);
+        let otherwise = serving::otherwise(&standings, serving);
+        let whole: Vec<_> = eligible.iter().map(|at| (standings[*at].weight, standings[*at].slow_start)).collect();
+        let weights = slow_start::weights(&whole);
+        let candidates = eligible.iter().zip(weights).map(|(at, weight)| Candidate { name: all[*at].label.clone(), weight });
+        let chooser = Chooser::new(settings.policy, candidates.collect());
+        Self { all, eligible, otherwise, serving, chooser }
+    }
+}
+
+impl Now {
+    /// Whose turn it is, of those that are eligible.
+    fn choose(&self) -> Option<usize> {
+        self.chooser.choose(|at| self.all[self.eligible[at]].open())
     }
 }
 
@@ -71,9 +90,12 @@ impl Pool {
     ///
     /// # Errors
     /// A builtin server could not be started.
-    pub async fn new(specs: &[TargetSpec], policy: Policy) -> io::Result<Self> {
-        let now = ArcSwap::from_pointee(Now::new(policy, Vec::new()));
-        let pool = Self(Arc::new(Shared { policy, members: Mutex::default(), now, changed: watch::Sender::new(()) }));
+    pub async fn new(specs: &[TargetSpec], settings: impl Into<Settings>) -> io::Result<Self> {
+        let settings = settings.into();
+        let now = ArcSwap::from_pointee(Now::new(&settings, Vec::new()));
+        let queue = Arc::new(Queue::new(settings.limits));
+        let members = Mutex::new(Members::new(queue.clone()));
+        let pool = Self(Arc::new(Shared { settings, queue, members, now, changed: watch::Sender::new(()) }));
         pool.update(SourceId::ARGUMENTS, specs).await?;
         Ok(pool)
     }
@@ -123,8 +145,15 @@ impl Pool {
 
     /// Puts into force how the members stand now.
     fn renew(&self, members: &Members) {
-        self.0.now.store(Arc::new(Now::new(self.0.policy, members.backends())));
+        let all = members.backends();
+        let limits = self.0.queue.limits();
+        for backend in &all {
+            backend.places.limit(backend.standing().most.or(limits.most));
+        }
+        self.0.now.store(Arc::new(Now::new(&self.0.settings, all)));
         self.0.changed.send_replace(());
+        // Another one may take whoever waits.
+        self.0.queue.freed();
     }
 
     /// Says where the builtin targets listen.
@@ -156,29 +185,31 @@ impl Pool {
         self.members().all_ever()
     }
 
-    /// Backends in the order in which they are to be tried: the policy's choice, then the other eligible ones in turn. When all
-    /// are down they are tried all the same: checks can be wrong.
-    pub fn pick(&self) -> impl Iterator<Item = Lease> + use<> {
-        let now = self.0.now.load_full();
-        let first = now.chooser.choose(|at| now.all[now.eligible[at]].open());
-        let many = now.eligible.len();
-        first.into_iter().flat_map(move |first| {
-            let now = now.clone();
-            (0..many).map(move |i| Lease::new(now.all[now.eligible[(first + i) % many]].clone()))
-        })
+    /// Those who wait for a place.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// Backends in the order in which they are to be tried: the policy's choice, then the other eligible ones in turn. [`Serving`]
+    /// tells which these are. Those without a free place are passed over.
+    #[must_use]
+    pub fn pick(&self, asked: Asked) -> Picks {
+        Picks::new(self.clone(), asked)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Policy;
 
     async fn pool(text: &str, policy: Policy) -> Pool {
         Pool::new(&TargetSpec::list(text).unwrap(), policy).await.unwrap()
     }
 
     fn firsts(pool: &Pool, n: usize) -> String {
-        (0..n).map(|_| pool.pick().next().unwrap().label.chars().next().unwrap()).collect()
+        (0..n).map(|_| pool.pick(Asked::default()).next().unwrap().label.chars().next().unwrap()).collect()
     }
 
     #[tokio::test]
@@ -203,7 +234,7 @@ mod tests {
         let pool = pool("a:1,weight=3,b:1", Policy::LeastConnections).await;
         let mut held = Vec::new();
         for _ in 0..40 {
-            held.push(pool.pick().next().unwrap());
+            held.push(pool.pick(Asked::default()).next().unwrap());
         }
         assert_eq!(pool.backends().iter().map(|b| b.open()).collect::<Vec<_>>(), [30, 10]);
     }
@@ -213,9 +244,9 @@ mod tests {
         let pool = pool("a:1,b:1,c:1", Policy::RoundRobin).await;
         pool.stand(&pool.backends()[0], |standing| standing.up = false);
         assert_eq!(firsts(&pool, 4), "bcbc");
-        let order: String = pool.pick().map(|lease| lease.label.chars().next().unwrap()).collect();
+        let order: String = pool.pick(Asked::default()).map(|lease| lease.label.chars().next().unwrap()).collect();
         assert_eq!(order, "bc");
         pool.backends().iter().for_each(|backend| pool.stand(backend, |standing| standing.up = false));
-        assert_eq!(pool.pick().count(), 3);
+        assert_eq!(pool.pick(Asked::default()).count(), 3);
     }
 }

@@ -129,7 +129,7 @@ pub async fn relay(
             Box::pin(treatment.both(client, target, watch, &ends)).await
         } else {
             // What was probed goes first.
-            let head = client.take_head();
+            let head = (client.take_head(), target.take_head());
             match sockets(client, target) {
                 #[cfg(target_os = "linux")]
                 Some((a, b)) => {
@@ -150,9 +150,7 @@ pub async fn relay(
             End::timeout(half, limit.unwrap_or_default())
         }
         Verdict::Struck(strike) => {
-            Box::pin(async { tokio::join!(client.wait_sent(DELIVERY), target.wait_sent(DELIVERY)) }).await;
-            client.reset_when_dropped();
-            target.reset_when_dropped();
+            cut(client, target).await;
             End::failed(By::Fault, half, strike)
         }
         Verdict::Failed { source, failed } => {
@@ -171,6 +169,13 @@ pub async fn relay(
             failure(to_blame, half, &error, ends.client.ended.load(Relaxed))
         }
     }
+}
+
+/// Lets what was written be sent; then both are reset when they are dropped, so that neither seems complete.
+pub(crate) async fn cut(client: &mut Stream, target: &mut Stream) {
+    Box::pin(async { tokio::join!(client.wait_sent(DELIVERY), target.wait_sent(DELIVERY)) }).await;
+    client.reset_when_dropped();
+    target.reset_when_dropped();
 }
 
 /// The sockets, where nothing stands between them and the reader.
@@ -269,12 +274,12 @@ fn join<'a>(
     mut client: (impl AsyncRead + Unpin + 'a, impl AsyncWrite + Unpin + 'a),
     mut target: (impl AsyncRead + Unpin + 'a, impl AsyncWrite + Unpin + 'a),
     sockets: Option<Sockets<'a>>,
-    head: BytesMut,
+    (up, down): (BytesMut, BytesMut),
     watch: Pin<&'a mut Watch>,
     ends: &'a Ends,
     progress: &'a Progress,
 ) -> impl Future<Output = Verdict> + 'a {
-    let (mut up, mut down) = (Pump::new(head), Pump::new(BytesMut::new()));
+    let (mut up, mut down) = (Pump::new(up), Pump::new(down));
     let back = sockets.map(|(client, target)| (target, client));
     conduct(
         move |cx| up.poll(cx, &mut client.0, &mut target.1, sockets, (&ends.client, &ends.target), progress),

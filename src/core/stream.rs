@@ -135,6 +135,23 @@ impl Stream {
         }
     }
 
+    /// Reads once more behind what was probed, and keeps it as [`Stream::probe`] does; 0 at the end.
+    pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.head.reserve(2048);
+        // Dropped while it waits, it has read nothing.
+        std::pin::pin!(self.wire.read_buf(&mut self.head)).poll(cx)
+    }
+
+    /// Completes when the connection is broken: by RST, or because the other side is gone. Its end alone does not break it, and
+    /// over a Unix socket nothing does.
+    pub(crate) async fn lost(&self) -> io::Error {
+        #[cfg(target_os = "linux")]
+        if let Some(tcp) = self.tcp() {
+            return lost(tcp).await;
+        }
+        std::future::pending().await
+    }
+
     /// Reads once, without waiting, where nothing was probed yet: the next read sees the same bytes again. An end is left
     /// for the next read.
     ///
@@ -292,6 +309,19 @@ impl Stream {
             }
         }
         Ok(())
+    }
+}
+
+/// Completes when a connection is broken: by RST, or because the other side is gone. Its end alone does not break it.
+#[cfg(target_os = "linux")]
+pub(crate) async fn lost(tcp: &TcpStream) -> io::Error {
+    if let Err(error) = tcp.ready(tokio::io::Interest::ERROR).await {
+        return error;
+    }
+    match tcp.take_error() {
+        // What Linux calls a reset that comes after an end (tcp_reset). A write may have taken the error already.
+        Ok(Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => error,
+        _ => io::ErrorKind::ConnectionReset.into(),
     }
 }
 

@@ -16,6 +16,8 @@ use tapline::{
     event::{By, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
+    pool::Serving,
+    pool::{Drawn, Picked},
     proxy_header::Command,
     server::BindError,
 };
@@ -38,6 +40,8 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
             // The end of the connection says the same.
             | Event::HandshakeFailed { .. }
             | Event::Dialed { .. }
+            | Event::Queued { .. }
+            | Event::Picked { .. }
             | Event::Builtin { .. }
             | Event::Target { .. }
             | Event::Fault { fault: Kind::Cut | Kind::Reset, .. }
@@ -130,9 +134,20 @@ fn line(event: &Event) -> Line {
         Event::DialFailed { id, target, why, .. } => {
             return Line::painted(format!("{id} "), BAD, format!("cannot connect to {target}: {why}"), "");
         }
-        Event::Dialed { id, target, addr, elapsed } => {
+        Event::Dialed { id, target, addr, elapsed, waited } => {
             let at = if addr.to_string() == **target { String::new() } else { format!(" at {addr}") };
-            format!("{id} connected to {target}{at} in {}", span(*elapsed))
+            let waited = waited.map_or(String::new(), |waited| format!(", after {} in the queue", span(waited)));
+            format!("{id} connected to {target}{at} in {}{waited}", span(*elapsed))
+        }
+        Event::Picked { id, picked } => format!("{id} {}", pick(picked)),
+        Event::Queued { id, before } => format!("{id} waits for a place, {before} before it"),
+        Event::Replayed { id, target, why, bytes: again } => {
+            return Line::painted(
+                format!("{id} "),
+                BAD,
+                format!("{target}: {why}"),
+                format!("; {} go to the next target", bytes(*again as u64)),
+            );
         }
         Event::Request { id, target, method, path, status, retries, why, elapsed } => {
             let mut after = format!(" {} {}", target.as_deref().unwrap_or("-"), span(*elapsed));
@@ -172,6 +187,15 @@ fn line(event: &Event) -> Line {
             let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
             return Line::painted(format!("{target} is "), paint, state, format!(": {why}"));
         }
+        Event::Ejected { target, failures, why, penalty } => {
+            let row = if *failures == 1 { "a connection".into() } else { format!("{failures} connections in a row") };
+            return Line::painted(format!("{target} is "), BAD, "ejected", format!(" for {}: did not take {row}: {why}", span(*penalty)));
+        }
+        Event::Readmitted { target, why } => return Line::painted(format!("{target} is "), GOOD, "used again", format!(": {why}")),
+        Event::Serving { from, usable, of, names } => {
+            let more = if *of > names.len() { " and others" } else { "" };
+            return serving(format!("{}{more}: ", names.join(", ")), *from, *usable, *of);
+        }
         Event::Routes { source, rules, added, removed, changed, skipped, why } => {
             let changes = [(added, "added"), (removed, "removed"), (changed, "changed"), (skipped, "skipped")];
             let changes: Vec<_> = changes.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -198,6 +222,17 @@ fn line(event: &Event) -> Line {
     text.into()
 }
 
+fn serving(of_whom: String, from: Serving, usable: usize, of: usize) -> Line {
+    match from {
+        Serving::Regular => Line::painted(of_whom, GOOD, format!("{usable} of {of} in use again"), ""),
+        Serving::Backups => Line::painted(of_whom, BAD, counted(usable as u64, "backup"), " in use, all others are down"),
+        Serving::Ejected => Line::painted(of_whom, BAD, format!("{usable} ejected"), " in use all the same, all others are down"),
+        Serving::All => Line::painted(of_whom, BAD, "all down", ", each is tried all the same"),
+        Serving::Nobody if of == 0 => Line::painted("", BAD, "no target", " is left, clients are reset"),
+        Serving::Nobody => Line::painted(of_whom, BAD, "none can be used", ", clients are refused"),
+    }
+}
+
 fn recognised(what: &Recognised) -> String {
     let Recognised { protocol, name, alpn, method, path, version, malformed } = what;
     let mut facts = Vec::new();
@@ -215,6 +250,16 @@ fn recognised(what: &Recognised) -> String {
         (_, true) => format!("looks like {protocol}"),
         (_, false) => format!("looks like {protocol}: {}", facts.join(", ")),
     }
+}
+
+fn pick(Picked { policy, key, drawn, of, winner, why }: &Picked) -> String {
+    let one = |Drawn { target, open, weight }: &Drawn| match weight {
+        1 => format!("{target} ({open} open)"),
+        _ => format!("{target} ({open} open, weight {weight})"),
+    };
+    let key = key.map_or(String::new(), |key| format!(" by key {key:016x}"));
+    let drew = drawn.iter().map(one).collect::<Vec<_>>().join(", ");
+    format!("{policy}{key} drew {drew} of {of}: {winner} {why}")
 }
 
 /// So many of something whose plural ends with an s.
@@ -265,6 +310,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::ProxyHeader => "PROXY header",
         Phase::Hello => "hello",
         Phase::Handshake => "handshake",
+        Phase::Queue => "queue",
         Phase::Dial => "dial",
         Phase::Relay => "relay",
         Phase::HalfClose => "half-close",
@@ -279,6 +325,7 @@ fn flag(phase: Phase) -> &'static str {
         Phase::ProxyHeader => " (--proxy-header-timeout)",
         Phase::Hello => " (--hello-timeout)",
         Phase::Handshake => " (--handshake-timeout)",
+        Phase::Queue => " (--queue-timeout)",
         Phase::Dial => " (--connect-timeout)",
         Phase::Relay | Phase::Request => " (--idle-timeout)",
         Phase::HalfClose => " (--half-close-timeout)",
@@ -304,7 +351,8 @@ fn success(end: &End) -> String {
 }
 
 fn failure(end: &End) -> String {
-    let flag = if end.by == By::Timeout { flag(end.during) } else { "" };
+    // Some causes name their flag themselves.
+    let flag = if end.by == By::Timeout && !end.why.ends_with(')') { flag(end.during) } else { "" };
     format!("failed by {} during {}: {}{flag}", who(end.by), phase(end.during), end.why)
 }
 

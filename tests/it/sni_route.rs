@@ -242,3 +242,19 @@ fn a_target_of_several_rules_is_summed_up_in_one_line() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!((&told[0]["target"], &told[0]["connections"]), (&to.to_string().into(), &3.into()));
 }
+
+#[test]
+fn a_hello_goes_to_the_next_target_where_one_gives_no_answer() {
+    let sent = hello_with_name(b"a.test");
+    let length = sent.len();
+    let mute = server(move |mut stream| drop(read_n(&mut stream, length)));
+    let good = server(move |mut stream| {
+        let hello = read_n(&mut stream, length);
+        stream.write_all(&hello).unwrap();
+    });
+    let mut tapline = route(&[format!("a.test={mute},{good}"), "--no-checks".into(), "--replay".into()]);
+    let mut client = tapline.connect();
+    client.write_all(&sent).unwrap();
+    assert_eq!(read_all(&mut client), sent);
+    assert_eq!(tapline.event("replayed")["bytes"], length);
+}

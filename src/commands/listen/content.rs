@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
 };
+use tapline::text::unescaped;
 
 /// A file is read once, at the start, and kept in memory.
 const MOST: u64 = 256 * 1024 * 1024;
@@ -54,36 +55,6 @@ impl Content {
             }
         }
     }
-}
-
-/// The bytes of a text in which `\r \n \t \0 \e \\` and `\xHH` stand for what they do in a shell's `$'...'`.
-fn unescaped(text: &str) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.extend(before.bytes());
-        let mut escape = after.chars();
-        let byte = match escape.next() {
-            Some('r') => b'\r',
-            Some('n') => b'\n',
-            Some('t') => b'\t',
-            Some('0') => 0,
-            Some('e') => 0x1b,
-            Some('\\') => b'\\',
-            Some('x') => {
-                let digits = after.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                escape = after.get(3..).unwrap_or_default().chars();
-                byte.ok_or("needs two hexadecimal digits after \\x")?
-            }
-            Some(other) => return Err(format!("has the unknown escape \\{other}; there are \\r \\n \\t \\0 \\e \\xHH and \\\\")),
-            None => return Err("ends in a single backslash; write \\\\ for one".into()),
-        };
-        out.push(byte);
-        rest = escape.as_str();
-    }
-    out.extend(rest.bytes());
-    Ok(out)
 }
 
 #[cfg(test)]

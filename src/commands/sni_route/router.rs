@@ -4,15 +4,12 @@ use std::{num::NonZeroU16, sync::Arc, time::Duration};
 use tapline::{
     addr::{Host, HostPort, Target, TargetSpec},
     balance::Policy,
-    dial::Dialer,
     event::{By, ConnId, End, Event, Phase},
-    forward::Forward,
+    forward::{Forward, Settings},
     hello::{Alert, Name},
     host::Version as HttpVersion,
     opening::{self, Answer, Http2Error, Opening},
     pool::Pool,
-    proxy_header::Version,
-    relay::Settings,
     route::{Also, Asked, Destination, Outcome, Routed, Scheme},
     routes::{Entry, Forwards, Kept, Live},
     server::{Conn, Handler},
@@ -24,7 +21,8 @@ pub struct Router {
     pub live: Live<Kept>,
     pub forwards: Arc<Forwards>,
     pub otherwise: Otherwise,
-    pub through: Through,
+    /// How names are reached that clients choose.
+    pub through: Arc<Settings>,
     /// For the whole opening, what comes before TLS included.
     pub limit: Duration,
     pub starttls: Option<Starttls>,
@@ -46,13 +44,6 @@ pub enum Way {
     Targets(Arc<Forward>),
     /// To the targets of a rule, whose pool is made for its first client.
     Rule(Arc<Entry<Kept>>),
-}
-
-/// How names are connected to that clients choose.
-pub struct Through {
-    pub dialer: Dialer,
-    pub announce: Option<Version>,
-    pub relay: Settings,
 }
 
 /// What becomes of a connection.
@@ -100,7 +91,7 @@ impl Router {
             Some(Way::Rule(entry)) => {
                 let forward = match &entry.rule.to {
                     Destination::Targets(targets) => self.forwards.of(entry, targets).await,
-                    Destination::Passthrough(port) => self.through.to(asked_host(&opening, *port)?).await.map(Arc::new),
+                    Destination::Passthrough(port) => through(asked_host(&opening, *port)?, self.through.clone()).await.map(Arc::new),
                 };
                 Decision::Forward(forward.map_err(|error| End::io(By::Local, Phase::Dial, &error))?, ask)
             }
@@ -191,12 +182,10 @@ fn routed(id: ConnId, opening: &Opening, choice: Choice, decision: &Decision) ->
     }
 }
 
-impl Through {
-    /// The way to a host that a client has named.
-    async fn to(&self, to: HostPort) -> std::io::Result<Forward> {
-        let pool = Pool::new(&[TargetSpec::from(Target::Tcp(to))], Policy::default()).await?;
-        Ok(Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() })
-    }
+/// The way to a host that a client has named.
+async fn through(to: HostPort, settings: Arc<Settings>) -> std::io::Result<Forward> {
+    let pool = Pool::new(&[TargetSpec::from(Target::Tcp(to))], Policy::default()).await?;
+    Ok(Forward { pool, settings })
 }
 
 fn name(opening: &Opening) -> Option<&Name> {

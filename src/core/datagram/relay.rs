@@ -63,7 +63,7 @@ impl DatagramHandler for DatagramRelay {
         };
         session.progress.set_target(target.clone());
         let elapsed = started.elapsed();
-        session.events.emit(Event::Dialed { id: session.id, target, addr: Endpoint::tcp(addr), elapsed });
+        session.events.emit(Event::Dialed { id: session.id, target, addr: Endpoint::tcp(addr), elapsed, waited: None });
         session.progress.enter(Phase::Relay);
         let addr = Endpoint::tcp(addr);
         let taps: Vec<_> =

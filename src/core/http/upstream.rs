@@ -117,7 +117,12 @@ pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender
     let mut builder = Builder::new();
     builder.preserve_header_case(true);
     let io: HttpIo = TokioIo::new(dialed.stream);
-    let failed = |error: hyper::Error| DialError { target: backend.target.clone(), error: std::io::Error::other(error), timed_out: false };
+    let failed = |error: hyper::Error| DialError {
+        target: backend.target.clone(),
+        error: std::io::Error::other(error),
+        timed_out: false,
+        elapsed: dialed.elapsed,
+    };
     let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
     // Ends with the sender or with the backend; an error is told to whoever waits for the answer.
     tokio::spawn(connection);

@@ -1,6 +1,10 @@
 //! One place to send to: what is known of it, and who uses it.
 
-use super::BackendId;
+use super::{
+    BackendId, Record, SlowStart,
+    queue::{Places, Queue},
+    trouble::Failures,
+};
 use crate::{
     addr::{Target, TargetSpec},
     builtin,
@@ -11,7 +15,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -25,7 +29,10 @@ pub struct Backend {
     /// Where to connect.
     pub target: Target,
     pub(super) standing: Mutex<Standing>,
-    pub(super) open: AtomicUsize,
+    pub(super) places: Places,
+    /// Who waits for a place here or at another target of the pool.
+    pub(super) queue: Arc<Queue>,
+    pub(super) failures: Failures,
     pub(super) totals: Totals,
     // A builtin target lives as long as its backend.
     pub(super) builtin: Option<builtin::Running>,
@@ -36,6 +43,10 @@ pub struct Backend {
 pub struct Standing {
     /// Whether the active checks find it well; true before the first.
     pub up: bool,
+    /// Whether it is left out because it did not take connections, and how often it was.
+    pub ejection: Record,
+    /// Where it comes back from a failure: how far it is.
+    pub slow_start: Option<SlowStart>,
     /// Whether it takes no new connections because it was asked to; those that it has go on.
     pub draining: bool,
     /// Its share of the traffic relative to the others.
@@ -50,13 +61,21 @@ impl Standing {
     /// That of a target that nothing is known of yet.
     #[must_use]
     pub fn new(spec: &TargetSpec) -> Self {
-        Self { up: true, draining: false, weight: spec.weight, backup: spec.backup, most: spec.most }
+        Self {
+            up: true,
+            ejection: Record::default(),
+            slow_start: None,
+            draining: false,
+            weight: spec.weight,
+            backup: spec.backup,
+            most: spec.most,
+        }
     }
 
-    /// Whether it may be chosen.
+    /// Whether it may be chosen, unless others go before it.
     #[must_use]
     pub fn is_eligible(&self) -> bool {
-        self.up && !self.draining
+        self.up && !self.draining && !self.ejection.is_ejected()
     }
 }
 
@@ -73,7 +92,12 @@ impl Backend {
 
     /// Connections or requests that it has now.
     pub fn open(&self) -> usize {
-        self.open.load(Relaxed)
+        self.places.taken()
+    }
+
+    /// It has taken a connection: a row of failures is over.
+    pub fn took(&self) {
+        self.failures.clear();
     }
 
     /// What it has come to.
@@ -104,22 +128,29 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Counts the backend as busy.
+    /// Counts the backend as busy, however busy it is.
     #[must_use]
     pub fn new(backend: Arc<Backend>) -> Self {
-        backend.open.fetch_add(1, Relaxed);
+        backend.places.take();
         Self { backend, traffic: None }
+    }
+
+    /// The same where the backend has a place free, by the limit that holds for it.
+    #[must_use]
+    pub fn take(backend: &Arc<Backend>) -> Option<Self> {
+        backend.places.try_take().then(|| Self { backend: backend.clone(), traffic: None })
     }
 
     /// The backend has taken a connection; its bytes are added to the backend's when this is dropped.
     #[must_use]
     pub fn taken(mut self, traffic: &Arc<Traffic>) -> Self {
+        self.backend.took();
         self.backend.totals.connections.fetch_add(1, Relaxed);
         self.traffic = Some(traffic.clone());
         self
     }
 
-    /// The backend has not taken a connection, for a reason of its own.
+    /// The backend has not taken a connection, for a reason of its own. [`super::Pool::failed`] decides what follows from it.
     pub fn failed(&self) {
         self.backend.totals.failed.fetch_add(1, Relaxed);
     }
@@ -141,7 +172,8 @@ impl Deref for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.backend.open.fetch_sub(1, Relaxed);
+        self.backend.places.leave();
+        self.backend.queue.freed();
         if let Some(traffic) = &self.traffic {
             self.backend.totals.received.fetch_add(traffic.received(), Relaxed);
             self.backend.totals.sent.fetch_add(traffic.sent(), Relaxed);

@@ -1,6 +1,10 @@
 //! Who is in a pool: targets by their sources, and those that have gone.
 
-use super::{Backend, BackendId, Standing, Totals};
+use super::{
+    Backend, BackendId, Standing, Totals,
+    queue::{Places, Queue},
+    trouble::Failures,
+};
 use crate::{
     addr::{HostPort, Target, TargetSpec},
     builtin,
@@ -8,7 +12,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Backends that have gone and are remembered, for their counts and for when they come back.
@@ -37,8 +41,9 @@ pub struct Changes {
 /// Builtin servers that were started for targets that are to come, by label.
 pub(super) type Started = HashMap<String, builtin::Running>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Members {
+    queue: Arc<Queue>,
     listed: BTreeMap<SourceId, Vec<TargetSpec>>,
     all: Vec<(TargetSpec, Arc<Backend>)>,
     gone: Vec<Arc<Backend>>,
@@ -46,6 +51,11 @@ pub(super) struct Members {
 }
 
 impl Members {
+    /// Nobody yet. Those who come tell `queue` of places that come free.
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, listed: BTreeMap::new(), all: Vec::new(), gone: Vec::new(), last: 0 }
+    }
+
     /// Starts what `builtin:` targets need that are not there yet. It is done before anything is changed.
     pub(super) async fn start_builtins(has: impl Fn(&str) -> bool, source: SourceId, specs: &[TargetSpec]) -> io::Result<Started> {
         let mut started = Started::new();
@@ -87,11 +97,14 @@ impl Members {
                 }
                 let backend = match known.remove(label.as_str()) {
                     Some((before, backend)) => {
+                        if before.is_none() {
+                            backend.took();
+                        }
                         if before.as_ref() != Some(spec) {
                             let mut standing = backend.standing.lock().unwrap_or_else(PoisonError::into_inner);
                             // Whoever comes back is as good as new.
                             *standing = match before {
-                                Some(_) => Standing { up: standing.up, draining: standing.draining, ..Standing::new(spec) },
+                                Some(_) => Standing { weight: spec.weight, backup: spec.backup, most: spec.most, ..standing.clone() },
                                 None => Standing::new(spec),
                             };
                             let list = if before.is_some() { &mut changes.changed } else { &mut changes.added };
@@ -101,7 +114,7 @@ impl Members {
                     }
                     None => {
                         self.last += 1;
-                        let backend = Arc::new(backend(BackendId(self.last), &label, spec, started.remove(&label)));
+                        let backend = Arc::new(backend(BackendId(self.last), &label, spec, started.remove(&label), self.queue.clone()));
                         changes.added.push(backend.label.clone());
                         backend
                     }
@@ -124,13 +137,23 @@ impl Members {
     }
 }
 
-fn backend(id: BackendId, label: &str, spec: &TargetSpec, builtin: Option<builtin::Running>) -> Backend {
+fn backend(id: BackendId, label: &str, spec: &TargetSpec, builtin: Option<builtin::Running>, queue: Arc<Queue>) -> Backend {
     let target = match &builtin {
         Some(running) => Target::Tcp(HostPort::at(running.addr())),
         None => spec.target.clone(),
     };
     let standing = Mutex::new(Standing::new(spec));
-    Backend { id, label: label.into(), target, standing, open: AtomicUsize::new(0), totals: Totals::default(), builtin }
+    Backend {
+        id,
+        label: label.into(),
+        target,
+        standing,
+        places: Places::default(),
+        queue,
+        failures: Failures::default(),
+        totals: Totals::default(),
+        builtin,
+    }
 }
 
 /// Targets with their names: as they were written; those of the command line are numbered where they were written more than once.

@@ -1,6 +1,9 @@
 //! One side of a relay between two TCP sockets, shared by the two directions and by the watch for its loss.
 
-use crate::{event::Traffic, stream::Stream};
+use crate::{
+    event::Traffic,
+    stream::{Stream, lost},
+};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::{
     io,
@@ -25,17 +28,9 @@ impl<'a> Leg<'a> {
         stream.bare_tcp().map(|tcp| Self { tcp, traffic: stream.traffic() })
     }
 
-    /// Completes when the connection is broken: by RST, or because the other side is gone. Its end alone does not break
-    /// it.
+    /// Completes when the connection is broken.
     pub(super) async fn lost(self) -> io::Error {
-        if let Err(error) = self.tcp.ready(Interest::ERROR).await {
-            return error;
-        }
-        match self.tcp.take_error() {
-            // What Linux calls a reset that comes after an end (tcp_reset). A write may have taken the error already.
-            Ok(Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => error,
-            _ => io::ErrorKind::ConnectionReset.into(),
-        }
+        lost(self.tcp).await
     }
 }
 

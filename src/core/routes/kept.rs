@@ -3,14 +3,10 @@
 use super::{Entry, Live};
 use crate::{
     addr::TargetSpec,
-    balance::Policy,
-    dial::Dialer,
     event::Events,
-    forward::Forward,
+    forward::{Forward, Settings},
     health::{self, Checks},
-    pool::{Pool, Tally},
-    proxy_header::Version,
-    relay::Settings,
+    pool::{self, Pool, Tally},
     shutdown::Shutdown,
 };
 use std::{
@@ -51,14 +47,10 @@ impl Drop for InUse {
 
 /// How the connections of all rules go on.
 pub struct Forwards {
-    /// How targets are connected to.
-    pub dialer: Dialer,
-    /// Whether they are told who the client is.
-    pub announce: Option<Version>,
-    /// How bytes are relayed.
-    pub relay: Settings,
-    /// How the next of several targets is chosen.
-    pub policy: Policy,
+    /// How they reach targets.
+    pub settings: Arc<Settings>,
+    /// How the targets of a rule are chosen and used.
+    pub pool: pool::Settings,
     /// Whether and how targets are checked.
     pub checks: Option<Checks>,
     /// When checks are to end.
@@ -123,8 +115,8 @@ impl Forwards {
         if let Some(used) = several.as_ref().and_then(|several| self.shared().get(several).and_then(Weak::upgrade)) {
             return Ok(used);
         }
-        let pool = Pool::new(targets, self.policy).await?;
-        let forward = Forward { pool, dialer: self.dialer.clone(), announce: self.announce, relay: self.relay.clone() };
+        let pool = Pool::new(targets, self.pool).await?;
+        let forward = Forward { pool, settings: self.settings.clone() };
         let (past, checks) = (self.known.past.clone(), CancellationToken::new());
         let used = Arc::new(InUse { forward: Arc::new(forward), past, begun: AtomicBool::new(false), checks });
         let Some(several) = several else { return Ok(used) };
@@ -150,8 +142,11 @@ impl Forwards {
         let pool = &used.forward.pool;
         pool.announce(&self.events);
         // Where there is one target alone, it is tried whatever a check says.
-        let Some(checks) = self.checks.as_ref().filter(|_| pool.backends().len() > 1) else { return };
-        let watching = health::watch(pool.clone(), checks.clone(), self.dialer.clone(), self.shutdown.clone(), self.events.clone());
+        if pool.backends().len() < 2 {
+            return;
+        }
+        let dialer = self.settings.dialer.clone();
+        let watching = health::watch(pool.clone(), self.checks.clone(), dialer, self.shutdown.clone(), self.events.clone());
         let end = used.checks.clone();
         self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
     }

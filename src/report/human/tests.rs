@@ -2,9 +2,11 @@ use super::{super::Look, *};
 use std::sync::Arc;
 use tapline::{
     addr::Endpoint,
+    balance::Policy,
     capture::Summary,
     event::{Client, ConnId, Handshake, Offered},
     fault::{Direction, Lane},
+    pool::{Drawn, Picked},
     proxy_header::{Transport, Version},
     reload::What,
     route::{Also, Outcome, Routed, Scheme},
@@ -77,6 +79,8 @@ fn every_event(text: &str) -> Vec<Event> {
     let (id, name, why, target) = (ConnId(1), text.to_owned(), text.to_owned(), text.to_owned());
     let (some, shared, time) = (Some(text.to_owned()), Arc::<str>::from(text), Duration::from_secs(1));
     let addr = Endpoint::Unix(Some(text.into()));
+    let drawn = vec![Drawn { target: shared.clone(), open: 1, weight: 2 }];
+    let picked = Box::new(Picked { policy: Policy::default(), key: Some(1), drawn, of: 1, winner: shared.clone(), why: "has its turn" });
     let header = Told {
         id,
         version: Version::V2,
@@ -133,6 +137,7 @@ fn every_event(text: &str) -> Vec<Event> {
         also: vec![Also { rule: name.clone(), why: "" }],
         target: some.clone(),
     };
+    let serving = |from| Event::Serving { from, usable: 1, of: 1, names: vec![shared.clone()] };
     let lane = Lane { stall_after: Some(1), ..Lane::default() };
     vec![
         Event::Listening { addr: addr.clone() },
@@ -145,7 +150,10 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Recognised { id, what },
         Event::Saved { id, path: name.clone() },
         Event::DialFailed { id, target: shared.clone(), why: why.clone(), next: true },
-        Event::Dialed { id, target: shared.clone(), addr: addr.clone(), elapsed: time },
+        Event::Dialed { id, target: shared.clone(), addr: addr.clone(), elapsed: time, waited: Some(time) },
+        Event::Picked { id, picked },
+        Event::Queued { id, before: 1 },
+        Event::Replayed { id, target: shared.clone(), why: why.clone(), bytes: 1 },
         asked(200),
         asked(502),
         Event::Faults { seed: 1, up: lane.clone(), down: lane, reset_percent: None },
@@ -156,6 +164,13 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Target { target: shared.clone(), connections: 1, failed: 1, received: 1, sent: 1 },
         Event::Health { target: target.clone(), up: true, why: why.clone() },
         Event::Health { target, up: false, why: why.clone() },
+        Event::Ejected { target: shared.clone(), failures: 3, why: why.clone(), penalty: time },
+        Event::Readmitted { target: shared.clone(), why: why.clone() },
+        serving(Serving::Regular),
+        serving(Serving::Backups),
+        serving(Serving::Ejected),
+        serving(Serving::All),
+        serving(Serving::Nobody),
         Event::Loaded { what: What::Identities, certificates: 1, names: vec![name.clone()], changed: 1, why: some.clone() },
         Event::Routes { source: name.clone(), rules: 1, added: 1, removed: 1, changed: 1, skipped: 1, why: some.clone() },
         Event::Capture { file: name.clone(), summary: Summary { other_links: [(name.clone(), 1)].into(), ..Summary::default() } },

@@ -103,8 +103,48 @@ fn a_health_path_that_answers_500_takes_the_backend_out_until_it_is_well() {
 }
 
 #[test]
-fn a_health_path_on_a_target_that_is_not_plain_tcp_is_wrong_usage() {
-    let run = run(&["lb7", "0", "tls:a.test:443", "--health", "/"]);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(run.stderr.contains("--health"), "{}", run.stderr);
+fn a_health_path_is_asked_for_by_https_at_a_target_of_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    let ca = ca.to_str().unwrap();
+    let terminator = Tapline::start(&["tls-terminate", "0", "builtin:http", "--names", "localhost", "--ca-out", ca]);
+    let target = format!("tls:localhost:{}", terminator.addr().port());
+    let unknown = Tapline::start(&["lb7", "0", &target, "--health", "/"]).event("health");
+    assert_eq!((&unknown["target"], &unknown["up"]), (&target.clone().into(), &false.into()));
+    assert!(unknown["why"].as_str().unwrap().contains("certificate"), "{unknown}");
+    let other = backend(b"HTTP/1.1 500 Busy\r\nContent-Length: 0\r\n\r\n").0.to_string();
+    let mut tapline = Tapline::start(&["lb7", "0", &other, &target, "--health", "/", "--ca", ca, "--check-interval", "50ms"]);
+    assert_eq!(tapline.event("health")["why"], "answered 500 Internal Server Error");
+    assert!(get(&tapline).head.starts_with("HTTP/1.1 200 "));
+    assert_eq!(tapline.stop(), Some(0));
+    let checked = tapline.seen.iter().filter(|event| event["event"] == "health").map(|event| &event["target"]);
+    assert_eq!(checked.collect::<Vec<_>>(), [&other]);
+}
+
+#[test]
+fn requests_wait_for_a_place_where_backends_have_all_that_they_may_have() {
+    let (listener, addr) = listener();
+    let target = format!("{addr},max=1");
+    let mut tapline = Tapline::start(&["lb7", "0", "--no-checks", &target, "--queue-timeout", "300ms"]);
+    let request = |tapline: &Tapline| {
+        let mut client = tapline.connect();
+        client.write_all(GET.as_bytes()).unwrap();
+        client
+    };
+    let answer = |backend: &mut TcpStream| {
+        read_head(backend).unwrap();
+        backend.write_all(OK.as_bytes()).unwrap();
+    };
+    let mut first = request(&tapline);
+    let mut backend = accept(&listener);
+    let mut second = request(&tapline);
+    let refused = Message::read(&mut second).unwrap();
+    assert_eq!(refused.start(), "HTTP/1.1 503 Service Unavailable");
+    assert!(refused.text().contains("no place for 300ms"), "{}", refused.text());
+    let mut third = request(&tapline);
+    answer(&mut backend);
+    assert_eq!(Message::read(&mut first).unwrap().text(), "ok");
+    answer(&mut backend);
+    assert_eq!(Message::read(&mut third).unwrap().text(), "ok");
+    assert_eq!(tapline.event("request")["status"], 503);
 }

@@ -45,7 +45,10 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("loaded", &["what", "certificates", "names", "changed", "why"]),
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),
-    ("dialed", &["id", "target", "addr", "elapsed_ms"]),
+    ("dialed", &["id", "target", "addr", "elapsed_ms", "waited_ms"]),
+    ("picked", &["id", "policy", "key", "drawn", "of", "winner", "why"]),
+    ("queued", &["id", "before"]),
+    ("replayed", &["id", "target", "why", "bytes"]),
     ("dial_failed", &["id", "target", "why", "next"]),
     ("faults", &["seed", "up", "down", "reset_percent"]),
     ("fault", &["id", "fault", "direction", "after"]),
@@ -54,6 +57,9 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("lost", &["id", "datagrams", "why"]),
     ("target", &["target", "connections", "failed", "received", "sent"]),
     ("health", &["target", "up", "why"]),
+    ("ejected", &["target", "failures", "why", "penalty_ms"]),
+    ("readmitted", &["target", "why"]),
+    ("serving", &["from", "usable", "of", "names"]),
     ("routes", &["source", "rules", "added", "removed", "changed", "skipped", "why"]),
     ("accept_failed", &["why", "retry_in_ms"]),
     ("draining", &["open", "grace_ms"]),
@@ -221,10 +227,28 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     ask(balancer.addr(), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     add(&mut kinds, &mut balancer);
 
+    let flags = ["--no-checks", "--eject-after", "1", "--eject-for", "50ms"];
+    let mut ejecting = Tapline::start(&[&["lb4", "0", "builtin:echo,backup", &refused.to_string()], &flags[..]].concat());
+    assert_eq!(ask(ejecting.addr(), b"hello"), b"hello");
+    for event in ["ejected", "serving", "readmitted"] {
+        ejecting.event(event);
+    }
+    add(&mut kinds, &mut ejecting);
+
     let mut refuser = Tapline::start(&["proxy", "0", &refused.to_string()]);
     fate(refuser.addr()).1.unwrap_err();
     refuser.closed();
     add(&mut kinds, &mut refuser);
+
+    let mute = server(|mut stream| drop(stream.read(&mut [0])));
+    let mut limited = Tapline::start(&["lb4", "0", &mute.to_string(), "builtin:echo,max=1", "--no-checks", "--replay", "--explain"]);
+    let mut first = limited.connect();
+    first.write_all(b"hello").unwrap();
+    limited.event("replayed");
+    assert_eq!(read_n(&mut first, 5), b"hello");
+    let _held = (limited.connect(), hello(limited.addr(), b"again"));
+    limited.event("queued");
+    add(&mut kinds, &mut limited);
 
     let mut terminator = Tapline::start(&["tls-terminate", "0", "builtin:echo"]);
     let certificate = terminator.event("certificate");

@@ -166,3 +166,16 @@ pub fn drip(stream: &mut TcpStream, bytes: &[u8]) {
         wait_sent(stream);
     }
 }
+
+/// A listener that takes no connection any more, with those that fill its queue: the kernel drops every further SYN.
+pub fn full_backlog() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener: TcpListener = socket.into();
+    let addr = listener.local_addr().unwrap();
+    let fill = std::iter::from_fn(|| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok());
+    let waiting = fill.take(100).collect::<Vec<_>>();
+    assert!(waiting.len() < 100, "the queue has no end");
+    (listener, addr, waiting)
+}

@@ -42,3 +42,18 @@ fn targets_are_checked_where_there_are_several() {
     assert_eq!((&health["target"], &health["up"]), (&dead.to_string().into(), &false.into()));
     assert_eq!(answered(&tapline, &ca), "b");
 }
+
+#[test]
+fn what_a_client_has_said_over_tls_goes_to_the_next_target_where_one_gives_no_answer() {
+    let mute = server(|mut stream| drop(read_n(&mut stream, 1)));
+    let b = server(|mut stream| {
+        let said = read_n(&mut stream, 1);
+        stream.write_all(&said).unwrap();
+    });
+    let (mut tapline, ca) = start(&mute.to_string(), &[&b.to_string(), "--no-checks", "--replay"]);
+    assert_eq!(answered(&tapline, &ca), "?");
+    let replayed = tapline.event("replayed");
+    assert_eq!((&replayed["target"], &replayed["bytes"]), (&mute.to_string().into(), &1.into()));
+    // The answer ended with FIN, and so does TLS: by close_notify.
+    assert_eq!(tapline.closed()["failed"], false);
+}
