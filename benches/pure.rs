@@ -5,7 +5,7 @@ use tapline::{
     addr::TargetSpec,
     balance::Policy,
     hello::{self, Greeting},
-    pool::{self, Pool},
+    pool::Pool,
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
     route::{Asked, Scheme, Table},
 };
@@ -70,7 +70,7 @@ fn pick_a_backend(bencher: Bencher<'_, '_>, backends: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let specs: Vec<TargetSpec> = (1..=backends).map(|port| port.to_string().parse().expect("a target")).collect();
     let pool = runtime.block_on(Pool::new(&specs, Policy::RoundRobin)).expect("a pool");
-    bencher.bench(|| black_box(&pool).pick(pool::Asked::default()).next());
+    bencher.bench(|| black_box(&pool).pick().next());
 }
 
 /// A name with a rule of its own, one of a wildcard, and one of none, each with four labels.

@@ -38,6 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('lb4', 'lb4', [CompletionResultType]::ParameterValue, 'Balance TCP connections over backends')
             [CompletionResult]::new('lb7', 'lb7', [CompletionResultType]::ParameterValue, 'Balance HTTP/1.1 requests over backends')
             [CompletionResult]::new('scan', 'scan', [CompletionResultType]::ParameterValue, 'Find open, closed and filtered ports')
+            [CompletionResult]::new('ctl', 'ctl', [CompletionResultType]::ParameterValue, 'Look at the targets of a running command, and change them')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'See the main job done in a few seconds')
             break
         }
@@ -91,6 +92,7 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Certificates (PEM) that tls: targets must lead to [default: Mozilla''s roots]')
             [CompletionResult]::new('--send-proxy', '--send-proxy', [CompletionResultType]::ParameterName, 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)')
             [CompletionResult]::new('--idle-timeout', '--idle-timeout', [CompletionResultType]::ParameterName, 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]')
             [CompletionResult]::new('--half-close-timeout', '--half-close-timeout', [CompletionResultType]::ParameterName, 'The same, once one side has ended ("off" for never)')
             [CompletionResult]::new('--delay', '--delay', [CompletionResultType]::ParameterName, 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most')
@@ -186,6 +188,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--failover-timeout', '--failover-timeout', [CompletionResultType]::ParameterName, 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]')
             [CompletionResult]::new('--replay-after', '--replay-after', [CompletionResultType]::ParameterName, 'Leave a target also when its first byte has not come for so long after the client''s last one')
             [CompletionResult]::new('--max-age', '--max-age', [CompletionResultType]::ParameterName, 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew')
+            [CompletionResult]::new('--admin', '--admin', [CompletionResultType]::ParameterName, 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner''s or a port of loopback')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'For connecting to a target, from the resolver to its TLS handshake')
             [CompletionResult]::new('--bind-source', '--bind-source', [CompletionResultType]::ParameterName, 'The address of this machine that connections to targets come from')
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767')
@@ -222,6 +226,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             break
         }
         'tapline;tls-terminate' {
+            [CompletionResult]::new('--resolver', '--resolver', [CompletionResultType]::ParameterName, 'Ask this DNS server for dns: and srv: targets, not those of the system')
+            [CompletionResult]::new('--targets-interval', '--targets-interval', [CompletionResultType]::ParameterName, 'From one reading of all sources of targets to the next, beside what is noticed at once')
             [CompletionResult]::new('--cert', '--cert', [CompletionResultType]::ParameterName, 'Certificate chain (PEM), leaf first; may be given again [default: made in memory, with a CA for clients]')
             [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'The private key (PEM) of the --cert of the same place; without any, each is in the file of its certificate')
             [CompletionResult]::new('--certs', '--certs', [CompletionResultType]::ParameterName, 'A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again')
@@ -254,6 +260,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--failover-timeout', '--failover-timeout', [CompletionResultType]::ParameterName, 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]')
             [CompletionResult]::new('--replay-after', '--replay-after', [CompletionResultType]::ParameterName, 'Leave a target also when its first byte has not come for so long after the client''s last one')
             [CompletionResult]::new('--max-age', '--max-age', [CompletionResultType]::ParameterName, 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew')
+            [CompletionResult]::new('--admin', '--admin', [CompletionResultType]::ParameterName, 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner''s or a port of loopback')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'For connecting to a target, from the resolver to its TLS handshake')
             [CompletionResult]::new('--bind-source', '--bind-source', [CompletionResultType]::ParameterName, 'The address of this machine that connections to targets come from')
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767')
@@ -290,6 +298,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             break
         }
         'tapline;lb4' {
+            [CompletionResult]::new('--resolver', '--resolver', [CompletionResultType]::ParameterName, 'Ask this DNS server for dns: and srv: targets, not those of the system')
+            [CompletionResult]::new('--targets-interval', '--targets-interval', [CompletionResultType]::ParameterName, 'From one reading of all sources of targets to the next, beside what is noticed at once')
             [CompletionResult]::new('--policy', '--policy', [CompletionResultType]::ParameterName, 'How the next backend is chosen')
             [CompletionResult]::new('--check', '--check', [CompletionResultType]::ParameterName, 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]')
             [CompletionResult]::new('--check-interval', '--check-interval', [CompletionResultType]::ParameterName, 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time')
@@ -306,6 +316,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--failover-timeout', '--failover-timeout', [CompletionResultType]::ParameterName, 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]')
             [CompletionResult]::new('--replay-after', '--replay-after', [CompletionResultType]::ParameterName, 'Leave a target also when its first byte has not come for so long after the client''s last one')
             [CompletionResult]::new('--max-age', '--max-age', [CompletionResultType]::ParameterName, 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew')
+            [CompletionResult]::new('--admin', '--admin', [CompletionResultType]::ParameterName, 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner''s or a port of loopback')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'For connecting to a target, from the resolver to its TLS handshake')
             [CompletionResult]::new('--bind-source', '--bind-source', [CompletionResultType]::ParameterName, 'The address of this machine that connections to targets come from')
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767')
@@ -341,6 +353,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             break
         }
         'tapline;lb7' {
+            [CompletionResult]::new('--resolver', '--resolver', [CompletionResultType]::ParameterName, 'Ask this DNS server for dns: and srv: targets, not those of the system')
+            [CompletionResult]::new('--targets-interval', '--targets-interval', [CompletionResultType]::ParameterName, 'From one reading of all sources of targets to the next, beside what is noticed at once')
             [CompletionResult]::new('--policy', '--policy', [CompletionResultType]::ParameterName, 'How the next backend is chosen')
             [CompletionResult]::new('--check', '--check', [CompletionResultType]::ParameterName, 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]')
             [CompletionResult]::new('--check-interval', '--check-interval', [CompletionResultType]::ParameterName, 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time')
@@ -354,6 +368,8 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--max-per-target', '--max-per-target', [CompletionResultType]::ParameterName, 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)')
             [CompletionResult]::new('--queue-timeout', '--queue-timeout', [CompletionResultType]::ParameterName, 'For the wait in the queue')
+            [CompletionResult]::new('--admin', '--admin', [CompletionResultType]::ParameterName, 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner''s or a port of loopback')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)')
             [CompletionResult]::new('--health', '--health', [CompletionResultType]::ParameterName, 'Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'For connecting to a target, from the resolver to its TLS handshake')
             [CompletionResult]::new('--bind-source', '--bind-source', [CompletionResultType]::ParameterName, 'The address of this machine that connections to targets come from')
@@ -387,6 +403,92 @@ Register-ArgumentCompleter -Native -CommandName 'tapline' -ScriptBlock {
             [CompletionResult]::new('--retries', '--retries', [CompletionResultType]::ParameterName, 'Ask ports that do not answer so many times more')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Also show ports that are closed, filtered or could not be asked')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'tapline;ctl' {
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Show the targets, how they stand, and what they have come to')
+            [CompletionResult]::new('drain', 'drain', [CompletionResultType]::ParameterValue, 'Send no new connections to a target; those that it has go on')
+            [CompletionResult]::new('ready', 'ready', [CompletionResultType]::ParameterValue, 'Send new connections again to a target that was drained or ejected')
+            [CompletionResult]::new('weight', 'weight', [CompletionResultType]::ParameterValue, 'Give a target another share of the traffic, until its source gives it other options')
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Add a target, with its options as on the command line')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Take a target out; its connections go on')
+            break
+        }
+        'tapline;ctl;list' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'tapline;ctl;drain' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--deadline', '--deadline', [CompletionResultType]::ParameterName, 'Reset the connections that are left after this time')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait until it has no connection left')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'tapline;ctl;ready' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'tapline;ctl;weight' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'tapline;ctl;add' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say each step of each connection')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'tapline;ctl;remove' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Of this pool alone: the rule''s name (sni-route), or the command''s')
+            [CompletionResult]::new('--deadline', '--deadline', [CompletionResultType]::ParameterName, 'Reset the connections that are left after this time')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour: auto, always or never')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait until it has no connection left')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'JSON Lines on both streams, with stable keys')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only results and errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only results and errors')

@@ -16,6 +16,9 @@ _tapline() {
             ",$1")
                 cmd="tapline"
                 ;;
+            tapline,ctl)
+                cmd="tapline__subcmd__ctl"
+                ;;
             tapline,demo)
                 cmd="tapline__subcmd__demo"
                 ;;
@@ -43,6 +46,24 @@ _tapline() {
             tapline,tls-terminate)
                 cmd="tapline__subcmd__tls__subcmd__terminate"
                 ;;
+            tapline__subcmd__ctl,add)
+                cmd="tapline__subcmd__ctl__subcmd__add"
+                ;;
+            tapline__subcmd__ctl,drain)
+                cmd="tapline__subcmd__ctl__subcmd__drain"
+                ;;
+            tapline__subcmd__ctl,list)
+                cmd="tapline__subcmd__ctl__subcmd__list"
+                ;;
+            tapline__subcmd__ctl,ready)
+                cmd="tapline__subcmd__ctl__subcmd__ready"
+                ;;
+            tapline__subcmd__ctl,remove)
+                cmd="tapline__subcmd__ctl__subcmd__remove"
+                ;;
+            tapline__subcmd__ctl,weight)
+                cmd="tapline__subcmd__ctl__subcmd__weight"
+                ;;
             *)
                 ;;
         esac
@@ -50,12 +71,170 @@ _tapline() {
 
     case "${cmd}" in
         tapline)
-            opts="-q -h -V --json --quiet --explain --color --help --version listen proxy sni-peek sni-route tls-terminate lb4 lb7 scan demo"
+            opts="-q -h -V --json --quiet --explain --color --help --version listen proxy sni-peek sni-route tls-terminate lb4 lb7 scan ctl demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl)
+            opts="-q -h --json --quiet --explain --color --help list drain ready weight add remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__add)
+            opts="-q -h --pool --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__drain)
+            opts="-q -h --pool --deadline --wait --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__list)
+            opts="-q -h --pool --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__ready)
+            opts="-q -h --pool --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__remove)
+            opts="-q -h --pool --deadline --wait --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tapline__subcmd__ctl__subcmd__weight)
+            opts="-q -h --pool --json --quiet --explain --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -86,7 +265,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb4)
-            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,6 +332,14 @@ _tapline() {
                     return 0
                     ;;
                 --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -252,7 +439,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb7)
-            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --health --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --admin --metrics --health --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,6 +494,14 @@ _tapline() {
                     return 0
                     ;;
                 --queue-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -508,7 +703,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__proxy)
-            opts="-q -h --udp --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --udp --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --metrics --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -532,6 +727,10 @@ _tapline() {
                     ;;
                 --send-proxy)
                     COMPREPLY=($(compgen -W "v1 v2" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --idle-timeout)
@@ -762,7 +961,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__sni__subcmd__route)
-            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -868,6 +1067,14 @@ _tapline() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --connect-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -964,7 +1171,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__tls__subcmd__terminate)
-            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1095,6 +1302,14 @@ _tapline() {
                     return 0
                     ;;
                 --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

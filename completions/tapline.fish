@@ -40,6 +40,7 @@ complete -c tapline -n "__fish_tapline_needs_command" -f -a "tls-terminate" -d '
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb4" -d 'Balance TCP connections over backends'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "lb7" -d 'Balance HTTP/1.1 requests over backends'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "scan" -d 'Find open, closed and filtered ports'
+complete -c tapline -n "__fish_tapline_needs_command" -f -a "ctl" -d 'Look at the targets of a running command, and change them'
 complete -c tapline -n "__fish_tapline_needs_command" -f -a "demo" -d 'See the main job done in a few seconds'
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l output -d 'Write the bytes there as they are, "-" for stdout (no terminal), instead of showing them' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand listen" -l save -d 'Write each connection to a file of its own in DIR, which is made if need be, instead of showing the bytes. Named NUMBER-ADDRESS-PORT.bin, with another number where that exists: nothing is overwritten. None for one that sends nothing' -r -F
@@ -91,6 +92,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l keepalive -d '
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l ca -d 'Certificates (PEM) that tls: targets must lead to [default: Mozilla\'s roots]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l send-proxy -d 'Tell targets who the client is, by a PROXY header before any other byte, also before the TLS of a tls: target' -r -f -a "v1\t''
 v2\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l idle-timeout -d 'Without a byte in either direction; noticed up to a quarter later ("off" for never) [default: 10m]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l half-close-timeout -d 'The same, once one side has ended ("off" for never)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l delay -d 'Deliver everything later by TIME, give or take up to JITTER, in order; holds 16 MiB a direction at most' -r
@@ -216,6 +218,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l queue-time
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -250,6 +254,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'J
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l resolver -d 'Ask this DNS server for dns: and srv: targets, not those of the system' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l targets-interval -d 'From one reading of all sources of targets to the next, beside what is noticed at once' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cert -d 'Certificate chain (PEM), leaf first; may be given again [default: made in memory, with a CA for clients]' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l key -d 'The private key (PEM) of the --cert of the same place; without any, each is in the file of its certificate' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l certs -d 'A folder of certificates with their keys, in the order of their names, after those of --cert; may be given again' -r -F
@@ -287,6 +293,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l queue-
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -321,6 +329,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l resolver -d 'Ask this DNS server for dns: and srv: targets, not those of the system' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l targets-interval -d 'From one reading of all sources of targets to the next, beside what is noticed at once' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
@@ -339,6 +349,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l queue-timeout -d
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l failover-timeout -d 'For connecting to all targets that are tried for a connection, one after the other [default: twice --connect-timeout]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay-after -d 'Leave a target also when its first byte has not come for so long after the client\'s last one' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -372,6 +384,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l json -d 'JSON Li
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l resolver -d 'Ask this DNS server for dns: and srv: targets, not those of the system' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l targets-interval -d 'From one reading of all sources of targets to the next, beside what is noticed at once' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
 least-connections\t'The one with the fewest open for its weight'"
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
@@ -387,6 +401,8 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l slow-start -d 'H
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue-timeout -d 'For the wait in the queue' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l bind-source -d 'The address of this machine that connections to targets come from' -r
@@ -422,6 +438,71 @@ complete -c tapline -n "__fish_tapline_using_subcommand scan" -l json -d 'JSON L
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "list" -d 'Show the targets, how they stand, and what they have come to'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "drain" -d 'Send no new connections to a target; those that it has go on'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "ready" -d 'Send new connections again to a target that was drained or ejected'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "weight" -d 'Give a target another share of the traffic, until its source gives it other options'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "add" -d 'Add a target, with its options as on the command line'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and not __fish_seen_subcommand_from list drain ready weight add remove" -a "remove" -d 'Take a target out; its connections go on'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l deadline -d 'Reset the connections that are left after this time' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l wait -d 'Wait until it has no connection left'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from ready" -s h -l help -d 'Print help'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from weight" -s h -l help -d 'Print help'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l pool -d 'Of this pool alone: the rule\'s name (sni-route), or the command\'s' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l deadline -d 'Reset the connections that are left after this time' -r
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l wait -d 'Wait until it has no connection left'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l json -d 'JSON Lines on both streams, with stable keys'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Only results and errors'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -l explain -d 'Say each step of each connection'
+complete -c tapline -n "__fish_tapline_using_subcommand ctl; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand demo" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"

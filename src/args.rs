@@ -1,19 +1,23 @@
 //! The command line: groups of flags that commands share, each of which becomes a value of the core.
 
 mod balance;
+mod control;
 mod faults;
 mod given;
 mod health;
 mod limits;
 mod routes;
+mod sources;
 mod tls;
 
 pub use balance::Balance;
+pub use control::{Control, Figures};
 pub use faults::Faults;
 pub use given::Given;
 pub use health::Health;
 pub use limits::{Failover, Places};
 pub use routes::Routes;
+pub use sources::Sources;
 pub use tls::{StarttlsName, Tls};
 
 use crate::{
@@ -27,6 +31,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+pub use tapline::duration::duration;
 use tapline::{
     addr::ListenAddr,
     announced::Announcer,
@@ -43,7 +48,6 @@ const ABOUT: &str = "Networking tools for TCP, TLS and HTTP: debug from a termin
 const TEMPLATE: &str = "\
 {about}
 {usage-heading} {usage}
-
 Commands:
 {subcommands}
 
@@ -238,18 +242,6 @@ pub struct Hello {
 /// A timeout that can be switched off.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(pub Option<Duration>);
-
-/// 10 years: beyond that a deadline may be one that no clock can show.
-const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
-
-/// A time above zero and up to 10 years, such as 500ms, 5s, 10m or 1h30m.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 500ms, 5s or 10m"))? {
-        time if time.is_zero() => Err("a time above zero is needed".into()),
-        time if time > LONGEST => Err("a time of at most 10 years is needed".into()),
-        time => Ok(time),
-    }
-}
 
 /// A time as in [`duration`], of whole seconds: the kernel counts these in seconds.
 pub fn whole_seconds(text: &str) -> Result<Duration, String> {

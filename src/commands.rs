@@ -1,5 +1,6 @@
 //! The commands. A new one is a file and two lines here.
 
+mod ctl;
 mod demo;
 mod lb4;
 mod lb7;
@@ -36,5 +37,6 @@ commands! {
     Lb4(lb4::Lb4),
     Lb7(lb7::Lb7),
     Scan(scan::Scan),
+    Ctl(ctl::Ctl),
     Demo(demo::Demo),
 }

@@ -21,14 +21,19 @@ fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut root = Cli::command();
     // Without it the subcommands lack the global flags and their full names.
     root.build();
-    for command in std::iter::once(&root).chain(root.get_subcommands()) {
-        let name = if command.get_name() == "tapline" { "tapline".to_owned() } else { format!("tapline-{}", command.get_name()) };
-        files.insert(Path::new("man").join(format!("{name}.1")), man(command, &name));
-    }
+    pages(&root, "tapline", None, &mut files);
     files
 }
 
-fn man(command: &Command, name: &str) -> Vec<u8> {
+/// The pages of a command and of those below it.
+fn pages(command: &Command, name: &str, above: Option<&str>, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    files.insert(Path::new("man").join(format!("{name}.1")), man(command, name, above));
+    for below in command.get_subcommands() {
+        pages(below, &format!("{name}-{}", below.get_name()), Some(name), files);
+    }
+}
+
+fn man(command: &Command, name: &str, above: Option<&str>) -> Vec<u8> {
     // Examples have sections of their own, and the template of the help is not for a page.
     let examples: Vec<_> = [command.get_before_help(), command.get_after_help()].into_iter().flatten().map(ToString::to_string).collect();
     // What `-h` leaves out belongs in the page, where it would stand without its text.
@@ -54,10 +59,9 @@ fn man(command: &Command, name: &str) -> Vec<u8> {
         text += ".fi\n";
     }
     let _ = writeln!(text, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
-    if command.has_subcommands() {
-        text += ADDRESSES;
-    } else {
-        text += ".SH \"SEE ALSO\"\ntapline(1)\n";
+    match above {
+        None => text += ADDRESSES,
+        Some(above) => _ = writeln!(text, ".SH \"SEE ALSO\"\n{above}(1)"),
     }
     text.into_bytes()
 }

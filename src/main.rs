@@ -4,6 +4,7 @@
 
 mod args;
 mod balancing;
+mod beside;
 mod commands;
 mod console;
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod table;
 mod writer;
 
 pub use escape::{item, json, safe};
-pub use human::{counted, span};
+pub use human::{bytes, counted, span};
 pub use table::{table, text, wide_table, width};
 
 use crate::{
@@ -54,6 +54,8 @@ pub struct Reporter {
     stdout_room: Arc<Semaphore>,
     said: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
+    /// Of all that were dropped, those that were told too.
+    ever_dropped: Arc<AtomicU64>,
     stdout_closed: CancellationToken,
     stderr_closed: CancellationToken,
     /// Why results could not be written, unless their reader has gone.
@@ -91,6 +93,11 @@ pub trait Show: Serialize {
     fn line(&self) -> String;
 }
 
+/// The answer is no: exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
 /// The reader of stdout has gone.
 #[derive(Debug)]
 pub struct Closed;
@@ -118,6 +125,7 @@ impl Reporter {
             stdout_room: Arc::new(Semaphore::new(WAITING)),
             said: Arc::default(),
             dropped,
+            ever_dropped: Arc::default(),
             stdout_closed,
             stderr_closed,
             stdout_failed,
@@ -169,6 +177,11 @@ impl Reporter {
     /// How many events were said so far. Each begins a line of its own, and so ends a line that was open.
     pub fn said(&self) -> u64 {
         self.said.load(Relaxed)
+    }
+
+    /// How many events were lost so far, because nobody read them fast enough.
+    pub fn dropped(&self) -> u64 {
+        self.ever_dropped.load(Relaxed)
     }
 
     /// What the program is for goes to stderr: without a reader there, too, it has nothing left to do.
@@ -229,6 +242,7 @@ impl Reporter {
         let cut = !self.stdout_done.is_cancelled() || stderr_matters && !self.stderr_done.is_cancelled();
         match outcome {
             Err(error) if error.is::<UsageError>() => exit::USAGE.into(),
+            Err(error) if error.is::<Refused>() => exit::NO.into(),
             Err(_) => exit::START.into(),
             Ok(_) if unwritten().is_some() => exit::START.into(),
             Ok(_) if cut => exit::CUT.into(),
@@ -250,8 +264,12 @@ impl Sink for Reporter {
         if !human::is_shown(&event, self.style) {
             return;
         }
-        let counter = if self.stderr.try_send(Message::Event(event)).is_ok() { &self.said } else { &self.dropped };
-        counter.fetch_add(1, Relaxed);
+        if self.stderr.try_send(Message::Event(event)).is_ok() {
+            self.said.fetch_add(1, Relaxed);
+        } else {
+            self.dropped.fetch_add(1, Relaxed);
+            self.ever_dropped.fetch_add(1, Relaxed);
+        }
     }
 }
 

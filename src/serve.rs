@@ -3,6 +3,7 @@
 
 use crate::{
     args::{Serve, UsageError},
+    beside,
     report::{FAREWELL, Reporter, Style},
 };
 use anyhow::Context;
@@ -11,7 +12,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroUsize,
     process::{ExitCode, ExitStatus},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use tapline::{
@@ -20,6 +21,7 @@ use tapline::{
     datagram::{DatagramHandler, DatagramServer},
     descriptors,
     event::{Event, Events},
+    metrics::{Counting, Counts},
     server::{Handler, Limits, Served, Server},
     shutdown::Shutdown,
 };
@@ -48,11 +50,46 @@ pub struct Session {
     pub shutdown: Shutdown,
     /// Until when who does not read is waited for.
     farewell: OnceLock<Instant>,
+    /// What counts the events of connections, where somebody wants to know.
+    counts: OnceLock<Arc<Counts>>,
+    /// Connections that there may be at a time, once that is known.
+    pub limit: Arc<OnceLock<usize>>,
+    beside: Mutex<beside::Bound>,
 }
 
 impl Session {
     pub fn new(reporter: Reporter) -> Self {
-        Self { reporter, shutdown: Shutdown::new(), farewell: OnceLock::new() }
+        Self {
+            reporter,
+            shutdown: Shutdown::new(),
+            farewell: OnceLock::new(),
+            counts: OnceLock::new(),
+            limit: Arc::default(),
+            beside: Mutex::default(),
+        }
+    }
+
+    /// What counts the events of connections from now on.
+    pub fn counting(&self) -> &Arc<Counts> {
+        self.counts.get_or_init(Arc::default)
+    }
+
+    /// What answers beside the traffic, from when that is served.
+    pub fn set_beside(&self, bound: beside::Bound) {
+        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+    }
+
+    fn answer_beside(&self) -> beside::Answering {
+        std::mem::take(&mut *self.beside.lock().unwrap_or_else(PoisonError::into_inner)).start(self)
+    }
+
+    /// Where the events of connections go.
+    fn events(&self) -> Events {
+        let events = self.reporter.events();
+        match self.counts.get() {
+            Some(counts) => Events::new(Counting { events, counts: counts.clone() }),
+            None => events,
+        }
     }
 
     /// Completes a moment after everything is to end at once: who has not read by then is not waited for.
@@ -135,9 +172,10 @@ impl Serve {
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
         let Session { reporter, shutdown, .. } = session;
-        let events = reporter.events();
+        let events = session.events();
         events.emit(Event::Listening { addr: addr.clone() });
         started(addr);
+        let beside = session.answer_beside();
         // Before the limit is raised, which COMMAND would inherit.
         let child = spawn(&self.command, addr)?;
         let threads = self.threads.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -148,6 +186,7 @@ impl Serve {
             grace: self.grace,
             threads,
         };
+        session.limit.get_or_init(|| limits.max_connections);
         if let Some(most) = self.max_connections.filter(|most| most.get() > within) {
             reporter.note(format!("the limit on open files allows {within} connections at a time, not {most}; see ulimit -n"));
         }
@@ -173,6 +212,7 @@ impl Serve {
             both = async { tokio::join!(serving, command) } => both,
             () = ending => unreachable!("it never ends"),
         };
+        beside.stop().await;
         match status.transpose().context("cannot wait for the command")? {
             // COMMAND was ended because nobody reads its output any more.
             Some(_) if reporter.is_unread() => Ok(ExitCode::SUCCESS),

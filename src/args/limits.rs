@@ -1,7 +1,6 @@
 //! The flags of commands that balance connections: going on to the next target, and how many connections and how old.
 
 use super::{duration, faults};
-use crate::report::Style;
 use clap::Args;
 use std::{num::NonZeroUsize, time::Duration};
 use tapline::{dial::Dialer, forward, pool, proxy_header::Version, relay};
@@ -53,14 +52,13 @@ pub struct Failover {
 const TREATMENTS: [&str; 7] = ["delay", "rate", "stall_after", "cut_after", "reset", "hex", "record"];
 
 impl Failover {
-    /// How connections go to targets; picks are told in this style of telling.
-    pub fn settings(self, dialer: Dialer, announce: Option<Version>, relay: relay::Settings, style: Style) -> forward::Settings {
+    /// How connections go to targets.
+    pub fn settings(self, dialer: Dialer, announce: Option<Version>, relay: relay::Settings) -> forward::Settings {
         let settings = forward::Settings::new(dialer, announce, relay);
         forward::Settings {
             connect_budget: self.failover_timeout.unwrap_or(settings.connect_budget),
             replay: self.replay.then_some(forward::Replay { after: self.replay_after }),
             max_age: self.max_age.map(|age| forward::MaxAge { age, seed: faults::new_seed() }),
-            explain: style.explain,
             ..settings
         }
     }

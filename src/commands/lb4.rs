@@ -3,10 +3,7 @@
 use super::proxy::Relayed;
 use crate::{args, balancing::Balancing, serve::Session};
 use std::{process::ExitCode, sync::Arc};
-use tapline::{
-    addr::{ListenAddr, TargetSpec},
-    forward::Forward,
-};
+use tapline::{addr::ListenAddr, forward::Forward};
 
 /// Balance TCP connections over backends
 ///
@@ -18,15 +15,16 @@ use tapline::{
 pub struct Lb4 {
     /// Where to listen
     listen: ListenAddr,
-    /// The backends, each with an optional weight: h2:80,weight=3
-    #[arg(required = true, value_name = "TARGET")]
-    targets: Vec<TargetSpec>,
+    #[command(flatten)]
+    sources: args::Sources,
     #[command(flatten)]
     balance: args::Balance,
     #[command(flatten)]
     places: args::Places,
     #[command(flatten)]
     failover: args::Failover,
+    #[command(flatten)]
+    control: args::Control,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -40,18 +38,21 @@ pub struct Lb4 {
 const AFTER: &str = "\
 Examples:
   tapline lb4 :5432 db1:5432 db2:5432 --policy least-connections
+  tapline lb4 :80 dns:web.internal:8080 @/etc/tapline/more.targets,backup
   tapline lb4 :6379 r1:6379 r2:6379,backup --check 'send:PING\\r\\n' --check expect:+PONG
   tapline lb4 :5432 db1:5432 db2:5432 --check 'exec:pg_isready -h $TAPLINE_HOST -p $TAPLINE_PORT'
   tapline lb4 0 builtin:echo builtin:echo -- nc -N {host} {port}";
 
 impl Lb4 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let sources = self.sources.read(&self.serve)?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();
         let checks = self.balance.health.checks(None, announce)?;
-        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
+        let balancing = Balancing::new(&sources, self.balance.pool(self.places), checks, dialer.clone(), session).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        let settings = Arc::new(self.failover.settings(dialer, announce, relay, session.reporter.style()));
+        self.control.bind("lb4", balancing.named("lb4"), true, session).await?;
+        let settings = Arc::new(self.failover.settings(dialer, announce, relay));
         let forward = Forward { pool: balancing.pool.clone(), settings: settings.clone() };
         let started = |_: &_| {
             balancing.start(session);

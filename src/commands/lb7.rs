@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
 use tapline::{
-    addr::{ListenAddr, TargetSpec},
+    addr::ListenAddr,
     event::End,
     health::Step,
     http::{self, Balancer, Timeouts},
@@ -24,13 +24,14 @@ use tapline::{
 pub struct Lb7 {
     /// Where to listen
     listen: ListenAddr,
-    /// The backends, each with an optional weight: h2:80,weight=3
-    #[arg(required = true, value_name = "TARGET")]
-    targets: Vec<TargetSpec>,
+    #[command(flatten)]
+    sources: args::Sources,
     #[command(flatten)]
     balance: args::Balance,
     #[command(flatten)]
     places: args::Places,
+    #[command(flatten)]
+    control: args::Control,
     /// Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]
     #[arg(long, value_name = "PATH", value_parser = Step::http, help_heading = "Checking", conflicts_with = "check")]
     health: Option<Step>,
@@ -53,12 +54,15 @@ Examples:
 
 impl Lb7 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let sources = self.sources.read(&self.serve)?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let checks = self.balance.health.checks(self.health, None)?;
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
-        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
+        let balancing = Balancing::new(&sources, self.balance.pool(self.places), checks, dialer.clone(), session).await?;
         let handler = Balanced(Balancer::new(balancing.pool.clone(), dialer, timeouts));
         let server = self.serve.bind(&self.listen, session).await?;
+        // Requests are not cut off: hyper has their connections.
+        self.control.bind("lb7", balancing.named("lb7"), false, session).await?;
         self.serve.run(server, handler, session, |_| balancing.start(session)).await
     }
 }

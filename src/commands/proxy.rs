@@ -35,6 +35,8 @@ pub struct Proxy {
     #[command(flatten)]
     announce: args::Announce,
     #[command(flatten)]
+    figures: args::Figures,
+    #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
     serve: args::Serve,
@@ -79,6 +81,7 @@ impl Proxy {
         let pool = Pool::new(&[self.target], Policy::default()).await?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
+        self.figures.bind("proxy", vec![("proxy".into(), pool.clone())], session).await?;
         let settings = Arc::new(Settings::new(dialer, self.announce.version(), relay));
         let forward = Forward { pool: pool.clone(), settings: settings.clone() };
         let started = |_: &_| {
@@ -102,6 +105,7 @@ impl Proxy {
         let idle = self.relay.idle_timeout.map_or(Some(UDP_IDLE), |limit| limit.0);
         let server = session.preparing(DatagramServer::bind(&self.listen)).await??;
         let (taps, watching) = session.preparing(self.relay.watch.start(&session.reporter)).await??;
+        self.figures.bind("proxy", Vec::new(), session).await?;
         let relay = DatagramRelay { target, connect_timeout: self.connect.connect_timeout, idle, taps };
         let served = self.serve.run_datagrams(server, relay, session, |_| {}).await;
         watching.finish(served, session).await

@@ -13,6 +13,7 @@ use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{ListenAddr, Target, TargetSpec},
     balance::Policy,
+    control::Pools,
     dial::{Chosen, Dialer, Options, Reach},
     forward::{Forward, Settings},
     pool::Pool,
@@ -51,6 +52,8 @@ pub struct SniRoute {
     places: args::Places,
     #[command(flatten)]
     failover: args::Failover,
+    #[command(flatten)]
+    control: args::Control,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -122,6 +125,9 @@ impl SniRoute {
             others.push(one(target).await?);
         }
         let fixed: Vec<Pool> = others.iter().flatten().cloned().collect();
+        let flags = ["--unknown-name", "--no-name", "--not-tls", "--bad-hello"];
+        let named = flags.iter().zip(&others).filter_map(|(flag, pool)| Some(((*flag).into(), pool.clone()?))).collect();
+        let pools = AllPools { live: live.clone(), fixed: named };
         let announce = self.announce.version();
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
@@ -129,7 +135,7 @@ impl SniRoute {
         let own = server.addr().socket_addr();
         let reaching = |chosen| Dialer { options: Options { reach: Reach { own, chosen }, ..dialer.options }, ..dialer.clone() };
         let chosen = if self.routing.allow_private { Chosen::Any } else { Chosen::Public };
-        let settings = Arc::new(self.failover.settings(reaching(None), announce, relay, session.reporter.style()));
+        let settings = Arc::new(self.failover.settings(reaching(None), announce, relay));
         let through = Arc::new(Settings { dialer: reaching(Some(chosen)), ..(*settings).clone() });
         let forward = |pool| Way::Targets(Arc::new(Forward { pool, settings: settings.clone() }));
         let mut others = others.into_iter().map(|pool| pool.map(forward));
@@ -139,12 +145,14 @@ impl SniRoute {
             settings: settings.clone(),
             pool: self.balance.pool(self.places),
             checks: self.balance.health.checks(None, announce)?,
+            controlled: self.control.is_controlled(),
             shutdown: session.shutdown.clone(),
             events: events.clone(),
             runtime: Handle::current(),
             known: Known::default(),
         });
         prepare(&forwards, &live).await?;
+        self.control.bind("sni-route", pools, true, session).await?;
         let router = Router {
             live: live.clone(),
             forwards: forwards.clone(),
@@ -199,6 +207,20 @@ fn speaks(spec: &TargetSpec, starttls: Option<Starttls>) -> Result<(), String> {
             Err(format!("{} is spoken to in TLS from the first byte on, and cannot speak {starttls} before", spec.target))
         }
         _ => Ok(()),
+    }
+}
+
+/// The pools of the rules, and those for who fits none.
+struct AllPools {
+    live: Live<Kept>,
+    fixed: Vec<(Arc<str>, Pool)>,
+}
+
+impl Pools for AllPools {
+    fn pools(&self) -> Vec<(Arc<str>, Pool)> {
+        let mut pools = Forwards::pools(&self.live);
+        pools.extend(self.fixed.iter().cloned());
+        pools
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{args, balancing::Balancing, serve::Session};
 use std::{process::ExitCode, sync::Arc};
 use tapline::{
-    addr::{Endpoint, ListenAddr, TargetSpec},
+    addr::{Endpoint, ListenAddr},
     event::End,
     forward::Forward,
     server::{Conn, Handler},
@@ -22,9 +22,8 @@ use tapline::{
 pub struct TlsTerminate {
     /// Where to listen
     listen: ListenAddr,
-    /// Where to send: one target, or several, each with an optional weight: h2:80,weight=3
-    #[arg(required = true, value_name = "TARGET")]
-    targets: Vec<TargetSpec>,
+    #[command(flatten)]
+    sources: args::Sources,
     #[command(flatten)]
     tls: args::Tls,
     #[command(flatten)]
@@ -35,6 +34,8 @@ pub struct TlsTerminate {
     places: args::Places,
     #[command(flatten)]
     failover: args::Failover,
+    #[command(flatten)]
+    control: args::Control,
     #[command(flatten)]
     connect: args::Connect,
     #[command(flatten)]
@@ -56,6 +57,7 @@ Examples:
 
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
+        let sources = self.sources.read(&self.serve)?;
         self.tls.watch.check(&self.serve, &session.reporter, &[("--record", self.relay.watch.recorded())])?;
         let seeing = session.preparing(self.tls.watch.open()).await??;
         let keys = seeing.of_clients();
@@ -71,13 +73,14 @@ impl TlsTerminate {
         }
         let announce = self.announce.version();
         // One target is all there is: what its checks said would change nothing.
-        let checks = self.balance.health.checks(None, announce)?.filter(|_| self.targets.len() > 1);
-        let balancing = Balancing::new(&self.targets, self.balance.pool(self.places), checks, dialer.clone()).await?;
+        let checks = self.balance.health.checks(None, announce)?.filter(|_| !sources.is_one() || self.control.is_controlled());
+        let balancing = Balancing::new(&sources, self.balance.pool(self.places), checks, dialer.clone(), session).await?;
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
+        self.control.bind("tls-terminate", balancing.named("tls-terminate"), true, session).await?;
         let server = server.watched_by(seeing.wire());
         shown.publish()?;
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
-        let settings = Arc::new(self.failover.settings(dialer, announce, relay, session.reporter.style()));
+        let settings = Arc::new(self.failover.settings(dialer, announce, relay));
         let forward = Forward { pool: balancing.pool.clone(), settings: settings.clone() };
         let events = session.reporter.events();
         let started = |addr: &Endpoint| {

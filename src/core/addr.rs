@@ -45,11 +45,12 @@ pub enum Builtin {
     Discard,
 }
 
-/// A target and its options, as in `h2:80,weight=3`.
+/// A target and its options, as in `h2:80,weight=3`; or something that targets come from, with the options that they have unless
+/// they have others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetSpec {
+pub struct TargetSpec<T = Target> {
     /// Where to send.
-    pub target: Target,
+    pub target: T,
     /// Share of the traffic relative to the other targets, 1 to 1000.
     pub weight: NonZeroU32,
     /// Whether it is for when no other target can be used.
@@ -58,8 +59,8 @@ pub struct TargetSpec {
     pub most: Option<NonZeroUsize>,
 }
 
-impl From<Target> for TargetSpec {
-    fn from(target: Target) -> Self {
+impl<T> From<T> for TargetSpec<T> {
+    fn from(target: T) -> Self {
         Self { target, weight: NonZeroU32::MIN, backup: false, most: None }
     }
 }
@@ -150,11 +151,7 @@ impl FromStr for TargetSpec {
     type Err = AddrError;
 
     fn from_str(text: &str) -> Result<Self, AddrError> {
-        let mut all = TargetSpec::list(text)?;
-        match (all.pop(), all.is_empty()) {
-            (Some(one), true) => Ok(one),
-            _ => Err(AddrError::new(text, "holds several targets; separate them by spaces")),
-        }
+        Self::one_like(text, &TargetSpec::from(()))
     }
 }
 
@@ -164,33 +161,74 @@ impl TargetSpec {
     /// # Errors
     /// An empty list, a target that is none, an unknown option, a weight outside 1 to 1000, a max of 0.
     pub fn list(text: &str) -> Result<Vec<Self>, AddrError> {
+        Self::list_like(text, &TargetSpec::from(()))
+    }
+
+    /// The same, of targets whose options are those of `defaults` unless they have others.
+    ///
+    /// # Errors
+    /// As those of [`TargetSpec::list`].
+    pub fn list_like<T>(text: &str, defaults: &TargetSpec<T>) -> Result<Vec<Self>, AddrError> {
         let mut all: Vec<Self> = Vec::new();
         for part in text.split(',') {
-            // A path may hold '=', so that only what has the shape of an option is taken for one.
-            let option = match part.split_once('=').filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) {
-                Some((key, value)) => Some((key, value)),
-                None if part == "backup" => Some((part, "")),
-                None => None,
-            };
-            let Some((key, value)) = option else {
-                all.push(Self::from(part.parse::<Target>()?));
-                continue;
-            };
-            let of = all.last_mut().ok_or_else(|| AddrError::new(text, "begins with an option; write the target first"))?;
-            let wrong = |why: &str| AddrError::new(part, why);
-            match key {
-                "weight" => {
-                    let weight = value.parse().ok().filter(|weight: &NonZeroU32| weight.get() <= 1000);
-                    of.weight = weight.ok_or_else(|| wrong("is not a weight from 1 to 1000"))?;
+            match option(part) {
+                None => all.push(defaults.with(part.parse()?)),
+                Some((key, value)) => {
+                    let of = all.last_mut().ok_or_else(|| AddrError::new(text, "begins with an option; write the target first"))?;
+                    of.set(part, key, value)?;
                 }
-                "max" => of.most = Some(value.parse().map_err(|_| wrong("is not a number of connections from 1 on"))?),
-                "backup" if value.is_empty() => of.backup = true,
-                _ => return Err(wrong(&format!("sets {key:?}, which no target has; there are weight=N, max=N and backup"))),
             }
         }
         // There may be very many lists, of one target or two each.
         all.shrink_to_fit();
         Ok(all)
+    }
+
+    /// One target, whose options are those of `defaults` unless it has others.
+    ///
+    /// # Errors
+    /// As those of [`TargetSpec::list`]; several targets.
+    pub fn one_like<T>(text: &str, defaults: &TargetSpec<T>) -> Result<Self, AddrError> {
+        let mut all = Self::list_like(text, defaults)?;
+        match (all.pop(), all.is_empty()) {
+            (Some(one), true) => Ok(one),
+            _ => Err(AddrError::new(text, "holds several targets; separate them by spaces")),
+        }
+    }
+}
+
+impl<T> TargetSpec<T> {
+    /// Another target with the same options.
+    pub fn with<U>(&self, target: U) -> TargetSpec<U> {
+        let Self { target: _, weight, backup, most } = *self;
+        TargetSpec { target, weight, backup, most }
+    }
+
+    /// Sets the option that `part` is.
+    pub(crate) fn set(&mut self, part: &str, key: &str, value: &str) -> Result<(), AddrError> {
+        let wrong = |why: &str| AddrError::new(part, why);
+        match key {
+            "weight" => {
+                let weight = value.parse().ok().filter(|weight: &NonZeroU32| weight.get() <= MOST_WEIGHT);
+                self.weight = weight.ok_or_else(|| wrong("is not a weight from 1 to 1000"))?;
+            }
+            "max" => self.most = Some(value.parse().map_err(|_| wrong("is not a number of connections from 1 on"))?),
+            "backup" if value.is_empty() => self.backup = true,
+            _ => return Err(wrong(&format!("sets {key:?}, which no target has; there are weight=N, max=N and backup"))),
+        }
+        Ok(())
+    }
+}
+
+/// The largest weight.
+pub(crate) const MOST_WEIGHT: u32 = 1000;
+
+/// The key and the value of what has the shape of an option: a path may hold '=' too.
+pub(crate) fn option(part: &str) -> Option<(&str, &str)> {
+    match part.split_once('=') {
+        Some((key, value)) if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => Some((key, value)),
+        None if part == "backup" => Some((part, "")),
+        _ => None,
     }
 }
 
@@ -319,68 +357,4 @@ impl Serialize for Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_what_is_printed() {
-        for text in ["127.0.0.1:8080", "[::1]:8080", "example.test:80", ":8080", "unix:/run/x.sock", "127.0.0.1:0"] {
-            assert_eq!(text.parse::<ListenAddr>().unwrap().to_string(), text);
-        }
-        for text in [
-            "127.0.0.1:80",
-            "[::1]:80",
-            "example.test:80",
-            "tls:example.test:443",
-            "unix:/run/x.sock",
-            "builtin:echo",
-            "builtin:http",
-            "builtin:discard",
-        ] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn a_bare_port_means_loopback() {
-        assert_eq!("4242".parse::<ListenAddr>().unwrap().to_string(), "127.0.0.1:4242");
-        assert_eq!("80".parse::<Target>().unwrap().to_string(), "127.0.0.1:80");
-    }
-
-    #[test]
-    fn wrong_addresses_are_named_with_the_reason() {
-        for (text, why) in [
-            ("70000", "ports go from 0 to 65535"),
-            ("host:70000", "ports go from 0 to 65535"),
-            ("host", "is not an address to listen on"),
-            ("host:", "no port number"),
-            ("::1", "is not an IPv6 address and port"),
-            ("", "is not an address to listen on"),
-            ("unix:", "no path"),
-            ("http://x/", "is not an address to listen on"),
-            (":+80", "no port number"),
-        ] {
-            let error = text.parse::<ListenAddr>().unwrap_err().to_string();
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        assert!("0".parse::<Target>().unwrap_err().to_string().contains("port 0"));
-        assert!("builtin:chargen".parse::<Target>().unwrap_err().to_string().contains("not built in"));
-    }
-
-    #[test]
-    fn options_belong_to_the_target_before_them() {
-        let specs = TargetSpec::list("h1:80,weight=3,h2:80").unwrap();
-        assert_eq!(
-            specs.iter().map(|s| (s.target.to_string(), s.weight.get())).collect::<Vec<_>>(),
-            [("h1:80".into(), 3), ("h2:80".into(), 1)]
-        );
-        let specs = TargetSpec::list("h1:80,backup,max=9,h2:80").unwrap();
-        assert_eq!(specs.iter().map(|s| (s.backup, s.most.map(NonZeroUsize::get))).collect::<Vec<_>>(), [(true, Some(9)), (false, None)]);
-        for wrong in
-            ["weight=3", "backup", "h1:80,max=0", "h1:80,backup=yes", "h1:80,weight=0", "h1:80,weight=x", "h1:80,colour=red", "", "h1:80,"]
-        {
-            assert!(TargetSpec::list(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!("unix:/run/a=b.sock".parse::<TargetSpec>().unwrap().target, Target::Unix("/run/a=b.sock".into()));
-    }
-}
+mod tests;

@@ -1,30 +1,18 @@
 //! Whose turn it is: policies over plain values, without sockets, clocks and events.
 
-use serde::Serialize;
 use std::{
-    fmt,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// How the next target is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// In turn, by weight and evenly spread (nginx's smooth weighted round robin).
     #[default]
     RoundRobin,
     /// The one with the fewest open connections or requests for its weight; in turn among equals.
     LeastConnections,
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RoundRobin => "round-robin",
-            Self::LeastConnections => "least-connections",
-        })
-    }
 }
 
 /// A target that may be chosen.

@@ -162,7 +162,7 @@ impl<H: DatagramHandler> Desk<H> {
         self.opened += 1;
         let (queue, inbox) = mpsc::channel(INBOX);
         let counts = Arc::<Counts>::default();
-        let opened = Opened { id: ConnId(self.opened), peer: Endpoint::tcp(ends.peer), traffic: counts.traffic.clone() };
+        let opened = Opened { id: ConnId(self.opened), peer: Endpoint::tcp(ends.peer), traffic: counts.traffic.clone(), list: None };
         let guard = Guard::new(opened, &self.events, &self.tally, self.workers.place(), permit);
         let session = Session {
             id: guard.id,

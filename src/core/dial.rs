@@ -1,8 +1,10 @@
 //! Resolving and connecting, under one deadline.
 
+mod cause;
 mod connect;
 mod reach;
 
+pub use cause::Cause;
 pub use connect::Options;
 pub use reach::{Chosen, Reach, Unreachable};
 
@@ -13,6 +15,7 @@ use crate::{
     stream::Stream,
     tls::{ClientTls, Failure, Peer},
 };
+use cause::Unresolved;
 use std::{
     borrow::Cow,
     io,
@@ -204,7 +207,7 @@ pub async fn resolve(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
             let wrapped = |error| if is_shortage(&error) { error } else { io::Error::new(error.kind(), unresolved(name, &error)) };
             let addrs: Vec<_> = found.map_err(wrapped)?.collect();
             if addrs.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address")));
+                return Err(io::Error::new(io::ErrorKind::NotFound, Unresolved(format!("{name} has no address"))));
             }
             Ok(addrs)
         }
@@ -226,9 +229,9 @@ async fn resolve_chosen(to: &HostPort) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The standard library says that a lookup failed before it says why.
-fn unresolved(name: &str, error: &io::Error) -> String {
+fn unresolved(name: &str, error: &io::Error) -> Unresolved {
     let text = error.to_string();
-    format!("cannot resolve {name}: {}", text.strip_prefix("failed to lookup address information: ").unwrap_or(&text))
+    Unresolved(format!("cannot resolve {name}: {}", text.strip_prefix("failed to lookup address information: ").unwrap_or(&text)))
 }
 
 async fn connect_host(

@@ -1,9 +1,11 @@
 //! What happens, as values: everything that tapline could say about its work is an [`Event`], and every connection
 //! ends with an [`End`] that names who ended it, in which phase, and why.
 
+mod admin;
 mod handshake;
 mod progress;
 
+pub use admin::{AdminAction, Beside};
 pub use handshake::{Client, Handshake, Offered, group_text};
 pub use progress::{Progress, Traffic};
 
@@ -13,7 +15,6 @@ use crate::{
     capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
-    pool::Picked,
     pool::Serving,
     reload::What,
     route::Routed,
@@ -69,12 +70,6 @@ pub enum Event {
         #[serde(rename = "waited_ms", serialize_with = "maybe_millis")]
         waited: Option<Duration>,
     },
-    /// A target was chosen for a connection: who was in the draw, and why one won. Only where it is asked for.
-    Picked {
-        id: ConnId,
-        #[serde(flatten)]
-        picked: Box<Picked>,
-    },
     /// A connection waits for a place at a target: all that may be chosen have as many as they may have. `before` others wait
     /// already.
     Queued { id: ConnId, before: usize },
@@ -116,6 +111,18 @@ pub enum Event {
     Target { target: Arc<str>, connections: u64, failed: u64, received: u64, sent: u64 },
     /// A backend went up or down by its active checks.
     Health { target: String, up: bool, why: String },
+    /// Somebody asked for a change of a target while it runs, who is known as `by`; it was done in these pools.
+    Admin {
+        by: String,
+        #[serde(flatten)]
+        action: AdminAction,
+        target: Arc<str>,
+        pools: Vec<String>,
+    },
+    /// The deadline of a drain was over: so many connections of a target are reset, each of which tells of its own end.
+    Cut { pool: String, target: Arc<str>, connections: usize },
+    /// There is another address to ask at, beside that of the traffic.
+    Beside { what: Beside, addr: Endpoint },
     /// A target was left out because it did not take so many connections in a row; `why` is the cause of the last one.
     Ejected {
         target: Arc<str>,
@@ -130,6 +137,8 @@ pub enum Event {
     Serving { from: Serving, usable: usize, of: usize, names: Vec<Arc<str>> },
     /// A source of rules was read. `why` tells what was skipped, or why all is as it was.
     Routes { source: String, rules: usize, added: usize, removed: usize, changed: usize, skipped: usize, why: Option<String> },
+    /// A source of targets was read. `why` tells what was skipped, or why its targets are as they were.
+    Targets { source: String, targets: usize, added: usize, removed: usize, changed: usize, skipped: usize, why: Option<String> },
     /// A connection could not be accepted; the next attempt comes after the pause.
     AcceptFailed {
         why: String,
@@ -163,7 +172,6 @@ pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
 pub(crate) fn maybe_millis<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match duration {
         Some(duration) => millis(duration, serializer),
@@ -242,7 +250,7 @@ pub enum Phase {
     Response,
 }
 
-const PHASES: [Phase; 10] = [
+pub(crate) const PHASES: [Phase; 10] = [
     Phase::Accept,
     Phase::ProxyHeader,
     Phase::Hello,

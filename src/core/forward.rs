@@ -20,8 +20,13 @@ use crate::{
 };
 use dialing::{Dialing, Reached};
 use replay::Heard;
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::sleep;
 
 /// Where connections go, and how.
 #[derive(Clone, Debug)]
@@ -47,8 +52,6 @@ pub struct Settings {
     pub replay: Option<Replay>,
     /// How old a connection may become.
     pub max_age: Option<MaxAge>,
-    /// Whether it is told of each pick who was in the draw, and why one won.
-    pub explain: bool,
 }
 
 /// Another target for a connection whose target gave no answer, until its first byte. A target may have acted on what it
@@ -81,7 +84,7 @@ impl Settings {
     #[must_use]
     pub fn new(dialer: Dialer, announce: Option<Version>, relay: relay::Settings) -> Self {
         let connect_budget = dialer.connect_timeout.saturating_mul(2);
-        Self { dialer, connect_budget, announce, relay, replay: None, max_age: None, explain: false }
+        Self { dialer, connect_budget, announce, relay, replay: None, max_age: None }
     }
 }
 
@@ -93,7 +96,7 @@ impl Forward {
 
     /// The same for a client that was answered in a protocol before its ClientHello: the target is asked first.
     pub async fn run_after(&self, conn: &mut Conn, ask: Option<Ask>) -> End {
-        let Settings { dialer, relay: settings, max_age, .. } = &*self.settings;
+        let Settings { dialer, relay: settings, .. } = &*self.settings;
         dialer.options.keep_alive(&conn.stream);
         // Nothing is waited for: what is there already goes out with the dial. What is disturbed or watched does not.
         if settings.is_plain()
@@ -102,7 +105,7 @@ impl Forward {
             return End::io(By::Client, Phase::Accept, &error);
         }
         // Boxed, so that its room is given back before the relay begins, which may be long.
-        let (_lease, mut target, treatment) = match Box::pin(self.connect(conn, ask)).await {
+        let (lease, mut target, treatment) = match Box::pin(self.connect(conn, ask)).await {
             Ok((lease, target, addr)) => {
                 let between = Between { id: conn.id, peer: &conn.peer, client: conn.client(), target: &addr };
                 (lease, target, settings.treatment(between, &conn.events))
@@ -110,17 +113,45 @@ impl Forward {
             // The stream is dropped with its writing side open: RST, as the target itself would have answered.
             Err(end) => return end,
         };
-        let Some(max_age) = max_age else {
-            return relay(&mut conn.stream, &mut target, &settings.timeouts, treatment, &conn.progress).await;
+        let relaying = relay(&mut conn.stream, &mut target, &settings.timeouts, treatment, &conn.progress);
+        let end = match self.interrupted(conn.id, &lease) {
+            None => relaying.await,
+            Some(interrupted) => tokio::select! {
+                biased;
+                end = Box::pin(relaying) => end,
+                why = interrupted => {
+                    relay::cut(&mut conn.stream, &mut target).await;
+                    End::failed(By::Rule, conn.progress.phase(), why)
+                }
+            },
         };
-        let relaying = Box::pin(relay(&mut conn.stream, &mut target, &settings.timeouts, treatment, &conn.progress));
-        match timeout(max_age.of(conn.id), relaying).await {
-            Ok(end) => end,
-            Err(_) => {
-                relay::cut(&mut conn.stream, &mut target).await;
-                End::failed(By::Rule, conn.progress.phase(), format!("older than {:?} (--max-age)", max_age.age))
-            }
+        if end.failed && end.by == By::Target {
+            lease.broke(&end.why);
         }
+        end
+    }
+
+    /// Completes with the reason when a connection is to be cut off, where that may ever be.
+    fn interrupted(&self, id: ConnId, lease: &Lease) -> Option<Pin<Box<dyn Future<Output = String> + Send>>> {
+        let old = self.settings.max_age.map(|max_age| (max_age.of(id), max_age.age));
+        // Nothing is waited for where nobody can ask for it.
+        let cut = self.pool.is_controlled().then(|| lease.cut());
+        if old.is_none() && cut.is_none() {
+            return None;
+        }
+        let old = async move {
+            let Some((own, age)) = old else { return pending().await };
+            sleep(own).await;
+            format!("older than {age:?} (--max-age)")
+        };
+        let cut = async move {
+            let Some(cut) = cut else { return pending().await };
+            cut.await;
+            "the drain of its target was over".to_owned()
+        };
+        Some(Box::pin(async {
+            tokio::select! { why = old => why, why = cut => why }
+        }))
     }
 
     /// Connects to a target that takes the connection, and where that is asked for, one that also answers.
@@ -128,18 +159,8 @@ impl Forward {
         let mut dialing = Dialing::new(self, conn, ask)?;
         // Whether the client has ended, as far as this was noticed.
         let mut ended = false;
-        // One that was left stays until another one has taken the connection: it may only be slow.
-        let mut left_behind: Option<Reached> = None;
         loop {
-            let Reached { lease, mut stream, addr, mut sent } = match (dialing.dial(conn).await, left_behind.take()) {
-                (Ok(reached), _) => reached,
-                (Err(end), None) => return Err(end),
-                (Err(_), Some(Reached { lease, stream, addr, sent })) => {
-                    conn.progress.set_target(lease.label.clone());
-                    conn.stream.skip_head(sent);
-                    return Ok((lease, stream, addr));
-                }
-            };
+            let Reached { lease, mut stream, addr, mut sent } = dialing.dial(conn).await?;
             let Some(replay) = self.settings.replay else {
                 conn.stream.skip_head(sent);
                 return Ok((lease, stream, addr));
@@ -167,9 +188,6 @@ impl Forward {
                 bytes: conn.stream.head().len(),
             });
             stream.reset_when_dropped();
-            if left.end().is_none() {
-                left_behind = Some(Reached { lease, stream, addr, sent });
-            }
         }
     }
 }

@@ -144,6 +144,9 @@ fn judge(pool: &Pool, backend: &Arc<Backend>, observed: &mut Observed, verdict: 
     let why = verdict.unwrap_or_else(|why| why);
     if observed.turns(up, ok, checks) {
         pool.set_up(backend, !up);
+        if up {
+            backend.blame(&why);
+        }
         events.emit(Event::Health { target: backend.label.to_string(), up: !up, why });
     } else if up && ok {
         pool.checked_well(backend, &why, events);

@@ -10,7 +10,7 @@ use crate::{
     dial::{DialError, Dialer},
     event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words},
     idle::silence,
-    pool::{Asked, Lease, Pool},
+    pool::{Lease, Pool},
     proxy_header::Ssl,
     server::Conn,
     stream::Stream,
@@ -219,7 +219,7 @@ impl Client {
     async fn ask(&self, mut request: Request<RequestBody>, retries: &mut u32) -> Result<(Hold, Response<Incoming>), Unanswered> {
         let timeouts = self.balancer.timeouts;
         let mut last: Option<Unanswered> = None;
-        let mut picks = self.balancer.pool.pick(Asked::default());
+        let mut picks = self.balancer.pool.pick();
         let first = match picks.first() {
             None if picks.is_full() => picks.wait(|_| {}).await.map_err(|why| Unanswered::unavailable(why.to_string()))?,
             lease => lease,
@@ -243,6 +243,7 @@ impl Client {
                             sender
                         }
                         Err(error) => {
+                            backend.failed(&error);
                             let (why, next) = (error.words(), !error.is_shortage() && leases.peek().is_some());
                             self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why: why.clone(), next });
                             if !error.is_local() && !error.is_forbidden() {

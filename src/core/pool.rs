@@ -1,6 +1,7 @@
 //! Backends, and whose turn it is.
 
 mod backend;
+mod cut;
 mod ejection;
 mod members;
 mod picks;
@@ -8,17 +9,20 @@ mod queue;
 mod serving;
 mod settings;
 mod slow_start;
+mod stats;
 mod tally;
 mod trouble;
 
 pub use backend::{Backend, Lease, Standing, Totals};
+pub use cut::Cut;
 pub use ejection::{Ejection, Record};
 pub use members::{Changes, SourceId};
-pub use picks::{Asked, Drawn, Picked, Picks};
+pub use picks::Picks;
 pub use queue::{Limits, Queue, Unplaced, Waiting};
 pub use serving::Serving;
 pub use settings::{Settings, WhenAllDown};
 pub use slow_start::SlowStart;
+pub use stats::{LastCause, Seen};
 pub use tally::Tally;
 
 use crate::{
@@ -29,8 +33,12 @@ use crate::{
 use arc_swap::ArcSwap;
 use members::Members;
 use std::{
+    collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tokio::sync::watch;
 
@@ -51,6 +59,8 @@ struct Shared {
     now: ArcSwap<Now>,
     /// Tells that backends have come or gone, or stand otherwise.
     changed: watch::Sender<()>,
+    /// Whether connections may be cut off while they go on.
+    controlled: AtomicBool,
 }
 
 /// A pool at one time.
@@ -94,8 +104,8 @@ impl Pool {
         let settings = settings.into();
         let now = ArcSwap::from_pointee(Now::new(&settings, Vec::new()));
         let queue = Arc::new(Queue::new(settings.limits));
-        let members = Mutex::new(Members::new(queue.clone()));
-        let pool = Self(Arc::new(Shared { settings, queue, members, now, changed: watch::Sender::new(()) }));
+        let (members, changed) = (Mutex::new(Members::new(queue.clone())), watch::Sender::new(()));
+        let pool = Self(Arc::new(Shared { settings, queue, members, now, changed, controlled: AtomicBool::new(false) }));
         pool.update(SourceId::ARGUMENTS, specs).await?;
         Ok(pool)
     }
@@ -125,6 +135,74 @@ impl Pool {
         Ok(changes)
     }
 
+    /// Adds a target ([`SourceId::ADMIN`]), also one that was removed; nothing where there is one of its name.
+    ///
+    /// # Errors
+    /// A builtin server could not be started; everything is as it was.
+    pub async fn add(&self, spec: &TargetSpec) -> io::Result<Option<Arc<Backend>>> {
+        let label = spec.target.to_string();
+        if self.find(&label).is_some() {
+            return Ok(None);
+        }
+        let started = Members::start_builtins(|label| self.members().has(label), SourceId::ADMIN, std::slice::from_ref(spec)).await?;
+        let mut members = self.members();
+        let added = members.add(spec, started);
+        self.renew(&members);
+        drop(members);
+        Ok(if added { self.find(&label) } else { None })
+    }
+
+    /// Takes a target out, whatever source it is from: it gets no new connections, those that it has go on. It comes back when it
+    /// is added, or when no source has listed it for a time and one lists it again.
+    #[must_use]
+    pub fn remove(&self, label: &str) -> Option<Arc<Backend>> {
+        let mut members = self.members();
+        let backend = members.backends().into_iter().find(|backend| *backend.label == *label)?;
+        members.remove(label);
+        self.renew(&members);
+        Some(backend)
+    }
+
+    /// The backend of this name.
+    #[must_use]
+    pub fn find(&self, label: &str) -> Option<Arc<Backend>> {
+        self.0.now.load().all.iter().find(|backend| *backend.label == *label).cloned()
+    }
+
+    /// Those that were taken out and still have connections.
+    #[must_use]
+    pub fn leaving(&self) -> Vec<Arc<Backend>> {
+        self.members().leaving()
+    }
+
+    /// Names a source as people write it, without secrets.
+    pub fn name_source(&self, source: SourceId, name: &str) {
+        self.members().name(source, name);
+    }
+
+    /// The source of each target, by the target's name: `arguments`, `admin`, or as it was named.
+    #[must_use]
+    pub fn sources(&self) -> HashMap<String, Arc<str>> {
+        self.members().sources()
+    }
+
+    /// How many backends may be chosen now.
+    #[must_use]
+    pub fn eligible(&self) -> usize {
+        self.0.now.load().eligible.len()
+    }
+
+    /// From now on connections are told when their backend is cut off ([`Backend::cut`]).
+    pub fn control(&self) {
+        self.0.controlled.store(true, Relaxed);
+    }
+
+    /// Whether connections are to be told when their backend is cut off.
+    #[must_use]
+    pub fn is_controlled(&self) -> bool {
+        self.0.controlled.load(Relaxed)
+    }
+
     /// Changes what decides whether a backend may be chosen, for all picks from now on.
     pub fn stand<R>(&self, backend: &Backend, change: impl FnOnce(&mut Standing) -> R) -> R {
         let members = self.members();
@@ -137,6 +215,14 @@ impl Pool {
             self.renew(&members);
         }
         result
+    }
+
+    /// A backend takes new connections again that was draining or ejected; what its checks say of it stays.
+    pub fn ready(&self, backend: &Backend) {
+        self.stand(backend, |standing| {
+            standing.draining = false;
+            standing.ejection.let_back(tokio::time::Instant::now());
+        });
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -194,8 +280,8 @@ impl Pool {
     /// Backends in the order in which they are to be tried: the policy's choice, then the other eligible ones in turn. [`Serving`]
     /// tells which these are. Those without a free place are passed over.
     #[must_use]
-    pub fn pick(&self, asked: Asked) -> Picks {
-        Picks::new(self.clone(), asked)
+    pub fn pick(&self) -> Picks {
+        Picks::new(self.clone())
     }
 }
 
@@ -209,7 +295,7 @@ mod tests {
     }
 
     fn firsts(pool: &Pool, n: usize) -> String {
-        (0..n).map(|_| pool.pick(Asked::default()).next().unwrap().label.chars().next().unwrap()).collect()
+        (0..n).map(|_| pool.pick().next().unwrap().label.chars().next().unwrap()).collect()
     }
 
     #[tokio::test]
@@ -234,7 +320,7 @@ mod tests {
         let pool = pool("a:1,weight=3,b:1", Policy::LeastConnections).await;
         let mut held = Vec::new();
         for _ in 0..40 {
-            held.push(pool.pick(Asked::default()).next().unwrap());
+            held.push(pool.pick().next().unwrap());
         }
         assert_eq!(pool.backends().iter().map(|b| b.open()).collect::<Vec<_>>(), [30, 10]);
     }
@@ -244,9 +330,9 @@ mod tests {
         let pool = pool("a:1,b:1,c:1", Policy::RoundRobin).await;
         pool.stand(&pool.backends()[0], |standing| standing.up = false);
         assert_eq!(firsts(&pool, 4), "bcbc");
-        let order: String = pool.pick(Asked::default()).map(|lease| lease.label.chars().next().unwrap()).collect();
+        let order: String = pool.pick().map(|lease| lease.label.chars().next().unwrap()).collect();
         assert_eq!(order, "bc");
         pool.backends().iter().for_each(|backend| pool.stand(backend, |standing| standing.up = false));
-        assert_eq!(pool.pick(Asked::default()).count(), 3);
+        assert_eq!(pool.pick().count(), 3);
     }
 }

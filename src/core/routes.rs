@@ -7,12 +7,11 @@ mod kept;
 mod live;
 mod redis;
 
+pub use crate::{lines::FileError, redis::Server};
 pub use entries::{Counts, Entries, Entry};
-pub use file::FileError;
 pub use follow::{Fits, Follow, Loaded, RoutesError, load};
 pub use kept::{Forwards, Kept, Known};
 pub use live::Live;
-pub use redis::Server;
 
 use crate::addr::AddrError;
 use std::{fmt, path::PathBuf, str::FromStr};

@@ -5,6 +5,7 @@ pub(crate) mod workers;
 
 use crate::{
     addr::{Endpoint, ListenAddr},
+    connections::{Connections, Open},
     event::{By, ConnId, End, Event, Events, Phase, Progress, Traffic},
     proxy_header::Header,
     seldom::Seldom,
@@ -12,8 +13,8 @@ use crate::{
     stream::{Socket, Stream},
     tap::{Tap, WireTap},
 };
-use listener::Listener;
 pub(crate) use listener::bind_every;
+use listener::{Access, Listener};
 use std::{
     future::Future,
     io,
@@ -111,6 +112,7 @@ pub struct Server {
     listener: Listener,
     addr: Endpoint,
     tap: Option<Tap>,
+    connections: Option<Connections>,
 }
 
 impl Server {
@@ -119,15 +121,33 @@ impl Server {
     /// # Errors
     /// The name has no address, the address is in use or not this machine's, the port needs a right, the path is taken.
     pub async fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
-        let with_addr = Listener::bind(addr).await.and_then(|listener| Ok((listener.addr()?, listener)));
+        Self::bound(addr, Listener::bind(addr, Access::Umask).await)
+    }
+
+    /// The same; a Unix socket is for its owner alone from the start.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub async fn bind_private(addr: &ListenAddr) -> Result<Self, BindError> {
+        Self::bound(addr, Listener::bind(addr, Access::Owner).await)
+    }
+
+    fn bound(addr: &ListenAddr, listener: io::Result<Listener>) -> Result<Self, BindError> {
+        let with_addr = listener.and_then(|listener| Ok((listener.addr()?, listener)));
         let (endpoint, listener) = with_addr.map_err(|error| BindError { addr: addr.clone(), error })?;
-        Ok(Self { listener, addr: endpoint, tap: None })
+        Ok(Self { listener, addr: endpoint, tap: None, connections: None })
     }
 
     /// Tells `tap` of what passes at the sockets of its clients, from the first byte on.
     #[must_use]
     pub fn watched_by(self, tap: Option<Tap>) -> Self {
         Self { tap, ..self }
+    }
+
+    /// Keeps a list of who is connected.
+    #[must_use]
+    pub fn listed_in(self, connections: Option<Connections>) -> Self {
+        Self { connections, ..self }
     }
 
     /// The real address: the port that the kernel chose where port 0 was asked for.
@@ -164,7 +184,7 @@ impl Server {
                 next = next => next,
             };
             accepted += 1;
-            let opened = Opened { id: ConnId(accepted), peer, traffic: Arc::default() };
+            let opened = Opened { id: ConnId(accepted), peer, traffic: Arc::default(), list: self.connections.clone() };
             let guard = Guard::new(opened, events, &tally, workers.place(), permit);
             let on = guard.place.events.clone();
             tasks.spawn_on(run(handler.clone(), socket, guard, self.tap.clone(), shutdown.clone()), &on);
@@ -206,10 +226,8 @@ fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, tap: Option<Ta
             shutdown: shutdown.clone(),
             progress: guard.progress.clone(),
         };
-        let end = tokio::select! {
-            end = handler.handle(conn) => end,
-            () = shutdown.aborting() => guard.aborted(&shutdown),
-        };
+        let ended = shutdown.unless_aborting(handler.handle(conn)).await;
+        let end = ended.unwrap_or_else(|| guard.aborted(&shutdown));
         if let Some(tap) = &tap {
             // The end of a connection is told after its bytes, unless there is no time for that.
             let told = Box::pin(async {
@@ -255,6 +273,8 @@ pub(crate) struct Opened {
     pub(crate) id: ConnId,
     pub(crate) peer: Endpoint,
     pub(crate) traffic: Arc<Traffic>,
+    /// Where it is listed as long as it is open.
+    pub(crate) list: Option<Connections>,
 }
 
 /// Reports the end of a connection, whatever ended it: dropped by a return, an abort or a panic alike.
@@ -267,6 +287,7 @@ pub(crate) struct Guard {
     traffic: Arc<Traffic>,
     events: Events,
     tally: Arc<Tally>,
+    list: Option<Connections>,
     end: Option<End>,
     // Given back after the report: with one slot, the next connection opens after this one is told to be closed.
     _permit: OwnedSemaphorePermit,
@@ -275,20 +296,13 @@ pub(crate) struct Guard {
 impl Guard {
     /// Says that somebody has come.
     pub(crate) fn new(opened: Opened, events: &Events, tally: &Arc<Tally>, place: Place, permit: OwnedSemaphorePermit) -> Self {
-        let Opened { id, peer, traffic } = opened;
-        events.emit(Event::Opened { id, peer: peer.clone() });
-        Self {
-            id,
-            peer,
-            progress: Arc::default(),
-            place,
-            since: Instant::now(),
-            traffic,
-            events: events.clone(),
-            tally: tally.clone(),
-            end: None,
-            _permit: permit,
+        let Opened { id, peer, traffic, list } = opened;
+        let (since, progress) = (Instant::now(), Arc::<Progress>::default());
+        if let Some(list) = &list {
+            list.enter(Open { id, peer: peer.clone(), since, progress: progress.clone(), traffic: traffic.clone() });
         }
+        events.emit(Event::Opened { id, peer: peer.clone() });
+        Self { id, peer, progress, place, since, traffic, events: events.clone(), tally: tally.clone(), list, end: None, _permit: permit }
     }
 
     /// How it ends where everything is to end at once.
@@ -307,6 +321,9 @@ impl Drop for Guard {
         let end = self.end.take().unwrap_or_else(|| End::failed(By::Local, self.progress.phase(), "the handler panicked"));
         if end.failed {
             self.tally.failed.fetch_add(1, Relaxed);
+        }
+        if let Some(list) = &self.list {
+            list.leave(self.id, end.failed);
         }
         self.events.emit(Event::Closed {
             id: self.id,

@@ -1,31 +1,27 @@
 //! How serving ends: first drain, then abort.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, OnceLock},
+    task::Poll,
 };
 use tokio_util::sync::CancellationToken;
 
 /// Two steps down. Draining: no new connection is accepted and those that live may end by themselves. Aborting:
 /// those that are left are reset. Clones share both.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown {
+pub struct Shutdown(Arc<Stages>);
+
+/// Both steps in one place: each connection has a clone of its own.
+#[derive(Debug, Default)]
+struct Stages {
     drain: CancellationToken,
     abort: CancellationToken,
-    reason: Arc<Reason>,
-}
-
-/// Why aborting began, here or at the stage above.
-#[derive(Debug, Default)]
-struct Reason {
-    own: OnceLock<&'static str>,
-    above: Option<Arc<Reason>>,
-}
-
-impl Reason {
-    fn get(&self) -> Option<&'static str> {
-        self.own.get().copied().or_else(|| self.above.as_ref()?.get())
-    }
+    /// Why aborting began here.
+    reason: OnceLock<&'static str>,
+    /// The stage above.
+    above: Option<Shutdown>,
 }
 
 impl Shutdown {
@@ -37,50 +33,75 @@ impl Shutdown {
 
     /// Begins to drain.
     pub fn drain(&self) {
-        self.drain.cancel();
+        self.0.drain.cancel();
     }
 
     /// Ends everything that is left, at once. The first reason is the one that is told.
     pub fn abort(&self, why: &'static str) {
-        if self.reason.get().is_none() {
-            self.reason.own.get_or_init(|| why);
+        if self.reason().is_none() {
+            self.0.reason.get_or_init(|| why);
         }
-        self.drain.cancel();
-        self.abort.cancel();
+        self.0.drain.cancel();
+        self.0.abort.cancel();
     }
 
     /// Whether draining has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.drain.is_cancelled()
+        self.0.drain.is_cancelled()
     }
 
     /// Waits until draining begins.
     pub fn draining(&self) -> impl Future<Output = ()> + '_ {
-        self.drain.cancelled()
+        self.0.drain.cancelled()
     }
 
     /// Waits until aborting begins.
     pub fn aborting(&self) -> impl Future<Output = ()> + '_ {
-        self.abort.cancelled()
+        self.0.abort.cancelled()
+    }
+
+    /// What `work` comes to, or nothing where aborting begins first.
+    pub fn unless_aborting<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> impl Future<Output = Option<T>> + 'a {
+        async move {
+            let (mut work, mut aborting) = (pin!(work), pin!(self.aborting()));
+            let mut waiting = false;
+            poll_fn(|cx| {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Some(done));
+                }
+                // Whoever waits already need not look again, which takes locks, before there is a reason: it is there first.
+                if waiting && self.reason().is_none() {
+                    return Poll::Pending;
+                }
+                waiting = true;
+                aborting.as_mut().poll(cx).map(|()| None)
+            })
+            .await
+        }
     }
 
     /// Why aborting began.
     #[must_use]
     pub fn why(&self) -> &'static str {
-        self.reason.get().unwrap_or("aborted")
+        self.reason().unwrap_or("aborted")
+    }
+
+    /// Why aborting began, here or at the stage above.
+    fn reason(&self) -> Option<&'static str> {
+        self.0.reason.get().copied().or_else(|| self.0.above.as_ref()?.reason())
     }
 
     /// A second stage that drains and aborts with this one but can also be ended alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        let reason = Arc::new(Reason { own: OnceLock::new(), above: Some(self.reason.clone()) });
-        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), reason }
+        let (drain, abort) = (self.0.drain.child_token(), self.0.abort.child_token());
+        Self(Arc::new(Stages { drain, abort, reason: OnceLock::new(), above: Some(self.clone()) }))
     }
 
     /// What `work` comes to, or nothing where draining begins first.
     pub async fn unless_draining<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        self.drain.run_until_cancelled(work).await
+        self.0.drain.run_until_cancelled(work).await
     }
 }
 
@@ -147,5 +168,21 @@ mod tests {
         assert_eq!(shutdown.unless_draining(async { 1 }).await, Some(1));
         shutdown.drain();
         assert_eq!(shutdown.unless_draining(std::future::pending::<u8>()).await, None);
+    }
+    #[tokio::test]
+    async fn what_is_at_work_ends_with_an_abort_of_its_own_stage_or_of_the_one_above() {
+        for of_its_own in [true, false] {
+            let above = Shutdown::new();
+            let stage = above.child();
+            assert_eq!(stage.unless_aborting(async { 1 }).await, Some(1));
+            let abort = async {
+                // The work waits by then.
+                tokio::task::yield_now().await;
+                if of_its_own { stage.abort("now") } else { above.abort("now") }
+            };
+            let (done, ()) = tokio::join!(stage.unless_aborting(std::future::pending::<u8>()), abort);
+            assert_eq!((done, stage.why()), (None, "now"));
+            assert_eq!(stage.unless_aborting(std::future::pending::<u8>()).await, None);
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::{addr::Endpoint, event::Traffic, tap::WireTap, tls::Established};
 use bytes::{Buf, BytesMut};
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -109,6 +110,17 @@ impl Stream {
         self
     }
 
+    /// The user and, where the system tells it, the process at the other end of a Unix socket, as they were when it connected
+    /// (SO_PEERCRED, unix(7)).
+    #[must_use]
+    pub fn unix_peer(&self) -> Option<(u32, Option<i32>)> {
+        match &self.wire.io {
+            #[cfg(unix)]
+            Io::Unix(unix) => unix.peer_cred().ok().map(|peer| (peer.uid(), peer.pid())),
+            _ => None,
+        }
+    }
+
     /// The counters of this stream's socket.
     #[must_use]
     pub fn traffic(&self) -> &Arc<Traffic> {
@@ -160,11 +172,11 @@ impl Stream {
     pub fn take_what_is_there(&mut self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(tcp) = self.bare_tcp() {
-            let mut first = [0; 4096];
-            match rustix::net::recv(tcp, &mut first, rustix::net::RecvFlags::empty()) {
-                Ok((_, n)) => {
-                    self.wire.traffic.add_received(n);
-                    self.head.extend_from_slice(&first[..n]);
+            let mut room = [MaybeUninit::uninit(); 4096];
+            match rustix::net::recv(tcp, &mut room[..], rustix::net::RecvFlags::empty()) {
+                Ok(((first, _), _)) => {
+                    self.wire.traffic.add_received(first.len());
+                    self.head.extend_from_slice(first);
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

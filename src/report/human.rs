@@ -13,11 +13,10 @@ use std::{
 use tapline::{
     announced::Told,
     capture::Summary,
-    event::{By, End, Event, Phase},
+    event::{Beside, By, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
     pool::Serving,
-    pool::{Drawn, Picked},
     proxy_header::Command,
     server::BindError,
 };
@@ -41,7 +40,6 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
             | Event::HandshakeFailed { .. }
             | Event::Dialed { .. }
             | Event::Queued { .. }
-            | Event::Picked { .. }
             | Event::Builtin { .. }
             | Event::Target { .. }
             | Event::Fault { fault: Kind::Cut | Kind::Reset, .. }
@@ -73,13 +71,27 @@ impl Line {
     }
 
     fn put_together(&self, color: bool) -> String {
-        let part = self.painted.as_ref().map_or(String::new(), |(with, text)| paint(color, *with, &safe(text)));
-        format!("{}{part}{}", safe(&self.before), safe(&self.after))
+        let mut line = safe(&self.before);
+        if let Some((with, text)) = &self.painted {
+            line += &paint(color, *with, &safe(text));
+        }
+        line + &safe(&self.after)
     }
 }
 
 fn paint(color: bool, paint: Paint, text: &str) -> String {
     if color { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
+}
+
+/// What a source was found to have.
+fn read_again(before: &str, counts: [usize; 4], why: Option<&str>) -> Line {
+    let changes = counts.into_iter().zip(["added", "removed", "changed", "skipped"]).filter(|(n, _)| *n > 0);
+    let changes: Vec<_> = changes.map(|(n, what)| format!("{n} {what}")).collect();
+    let changes = if changes.is_empty() { "as before".into() } else { changes.join(", ") };
+    match why {
+        Some(why) => Line::painted(format!("{before}, {changes}: "), BAD, why, ""),
+        None => format!("{before}, {changes}").into(),
+    }
 }
 
 /// An event as a line, a handshake as one for each step, without the last end.
@@ -139,7 +151,6 @@ fn line(event: &Event) -> Line {
             let waited = waited.map_or(String::new(), |waited| format!(", after {} in the queue", span(waited)));
             format!("{id} connected to {target}{at} in {}{waited}", span(*elapsed))
         }
-        Event::Picked { id, picked } => format!("{id} {}", pick(picked)),
         Event::Queued { id, before } => format!("{id} waits for a place, {before} before it"),
         Event::Replayed { id, target, why, bytes: again } => {
             return Line::painted(
@@ -187,6 +198,18 @@ fn line(event: &Event) -> Line {
             let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
             return Line::painted(format!("{target} is "), paint, state, format!(": {why}"));
         }
+        Event::Admin { by, action, target, pools } => {
+            let within = action.deadline().map_or(String::new(), |deadline| format!(", its connections end within {}", span(deadline)));
+            let to = action.weight().map_or(String::new(), |weight| format!(" {weight}"));
+            format!("admin: {} {target}{to} in {}{within} ({by})", action.word(), pools.join(", "))
+        }
+        Event::Cut { pool, target, connections } => {
+            let connections = counted(*connections as u64, "connection");
+            format!("{target} in {pool}: the time for its drain is over, {connections} reset")
+        }
+        Event::Beside { what: Beside::Admin, addr } => format!("control at {addr}"),
+        Event::Beside { what: Beside::Metrics, addr } if addr.socket_addr().is_some() => format!("figures at http://{addr}/metrics"),
+        Event::Beside { what: Beside::Metrics, addr } => format!("figures at {addr}: GET /metrics"),
         Event::Ejected { target, failures, why, penalty } => {
             let row = if *failures == 1 { "a connection".into() } else { format!("{failures} connections in a row") };
             return Line::painted(format!("{target} is "), BAD, "ejected", format!(" for {}: did not take {row}: {why}", span(*penalty)));
@@ -197,14 +220,12 @@ fn line(event: &Event) -> Line {
             return serving(format!("{}{more}: ", names.join(", ")), *from, *usable, *of);
         }
         Event::Routes { source, rules, added, removed, changed, skipped, why } => {
-            let changes = [(added, "added"), (removed, "removed"), (changed, "changed"), (skipped, "skipped")];
-            let changes: Vec<_> = changes.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-            let changes = if changes.is_empty() { "as before".into() } else { changes.join(", ") };
-            let before = format!("routes of {source}: {}, {changes}", counted(*rules as u64, "rule"));
-            return match why {
-                Some(why) => Line::painted(format!("{before}: "), BAD, why, ""),
-                None => before.into(),
-            };
+            let before = format!("routes of {source}: {}", counted(*rules as u64, "rule"));
+            return read_again(&before, [*added, *removed, *changed, *skipped], why.as_deref());
+        }
+        Event::Targets { source, targets, added, removed, changed, skipped, why } => {
+            let before = format!("targets of {source}: {}", counted(*targets as u64, "target"));
+            return read_again(&before, [*added, *removed, *changed, *skipped], why.as_deref());
         }
         Event::AcceptFailed { why, retry_in } => format!("cannot accept a connection: {why}; trying again in {}", span(*retry_in)),
         Event::Draining { open, grace } => format!("draining: {open} open, at most {} more; again to end them now", span(*grace)),
@@ -250,16 +271,6 @@ fn recognised(what: &Recognised) -> String {
         (_, true) => format!("looks like {protocol}"),
         (_, false) => format!("looks like {protocol}: {}", facts.join(", ")),
     }
-}
-
-fn pick(Picked { policy, key, drawn, of, winner, why }: &Picked) -> String {
-    let one = |Drawn { target, open, weight }: &Drawn| match weight {
-        1 => format!("{target} ({open} open)"),
-        _ => format!("{target} ({open} open, weight {weight})"),
-    };
-    let key = key.map_or(String::new(), |key| format!(" by key {key:016x}"));
-    let drew = drawn.iter().map(one).collect::<Vec<_>>().join(", ");
-    format!("{policy}{key} drew {drew} of {of}: {winner} {why}")
 }
 
 /// So many of something whose plural ends with an s.

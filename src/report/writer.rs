@@ -22,6 +22,8 @@ const QUEUE: usize = 4096;
 /// The least time from one write to the next. A line after a silence goes out at once; of many in a row, each that woke
 /// the writing thread would cost the traffic on the same CPU more than its connection does.
 const PACE: Duration = Duration::from_millis(5);
+/// So many events at once are in the middle of more: at this pace they are three thousand a second and up.
+const BUSY: usize = 16;
 
 /// Something to be written.
 pub enum Message {
@@ -65,8 +67,13 @@ fn write_all(
     failed: &OnceLock<io::Error>,
 ) {
     let started = Instant::now();
-    let (mut last, mut at_line_start, mut written_at) = (false, true, None::<Instant>);
+    let (mut last, mut at_line_start, mut written_at, mut busy) = (false, true, None::<Instant>, false);
     while !last {
+        if busy {
+            // More is on its way: whoever says it need not wake this thread, which costs a connection's time, too.
+            #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
+            std::thread::sleep(PACE);
+        }
         let Some(first) = receive.blocking_recv() else { return };
         if let (Message::Event(_), Some(rest)) = (&first, written_at.and_then(|at| PACE.checked_sub(at.elapsed()))) {
             #[expect(clippy::disallowed_methods, reason = "this thread does nothing but write")]
@@ -79,12 +86,16 @@ fn write_all(
             if !text.last().map_or(at_line_start, |byte| *byte == b'\n') {
                 text.push(b'\n');
             }
-            text.extend(line.bytes().chain([b'\n']));
+            text.extend_from_slice(line.as_bytes());
+            text.push(b'\n');
         };
-        let mut next = Ok(first);
+        let (mut next, mut events) = (Ok(first), 0);
         loop {
             match next {
-                Ok(Message::Event(event)) => line(&form(&event, style, started), &mut text),
+                Ok(Message::Event(event)) => {
+                    line(&form(&event, style, started), &mut text);
+                    events += 1;
+                }
                 Ok(Message::Line(told)) => line(&told, &mut text),
                 Ok(Message::Bytes(bytes, _room)) => text.extend(bytes),
                 Ok(Message::Last) => last = true,
@@ -95,6 +106,7 @@ fn write_all(
             }
             next = receive.try_recv();
         }
+        busy = events >= BUSY;
         let lost = dropped.swap(0, Relaxed);
         if lost > 0 {
             line(&form(&Event::Dropped { events: lost }, style, started), &mut text);

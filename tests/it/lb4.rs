@@ -184,20 +184,3 @@ fn a_want_of_descriptors_is_told_as_such_and_held_against_no_backend() {
     let targets: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "target").map(|event| &event["failed"]).collect();
     assert_eq!(targets, [0]);
 }
-
-#[test]
-fn each_pick_is_explained_where_that_is_asked_for() {
-    let targets = [naming("a"), naming("b")].map(|addr| addr.to_string());
-    let mut tapline = balancer(&[format!("{},weight=3", targets[0]), targets[1].clone()], &["--no-checks", "--explain"]);
-    names(&tapline, 1);
-    let picked = tapline.event("picked");
-    let drawn = serde_json::json!([{ "target": targets[0], "open": 0, "weight": 3 }, { "target": targets[1], "open": 0, "weight": 1 }]);
-    assert_eq!((&picked["id"], &picked["policy"], &picked["drawn"], &picked["of"]), (&1.into(), &"round-robin".into(), &drawn, &2.into()));
-    assert_eq!((&picked["winner"], &picked["why"], &picked["key"]), (&targets[0].clone().into(), &"has its turn".into(), &().into()));
-    assert_eq!(tapline.event("dialed")["target"], targets[0]);
-    // It costs nothing where nobody asks.
-    let mut tapline = balancer(&targets, &["--no-checks"]);
-    names(&tapline, 2);
-    tapline.stop();
-    assert!(tapline.seen.iter().all(|event| event["event"] != "picked"));
-}

@@ -3,11 +3,13 @@
 #![allow(unreachable_pub, reason = "`pub` says what the test files use of the support")]
 
 mod bad_input;
+mod control;
 mod core;
 mod demo;
 mod lb4;
 mod lb7;
 mod listen;
+mod metrics;
 mod packets;
 mod proxy;
 mod proxy_header;
@@ -17,6 +19,7 @@ mod scan;
 mod serving;
 mod sni_peek;
 mod sni_route;
+mod sources;
 mod support;
 mod tls;
 mod tls_terminate;

@@ -23,6 +23,7 @@ mod servers;
 mod starttls;
 #[path = "../it/support/mod.rs"]
 mod support;
+mod targets;
 #[allow(dead_code, reason = "the other tests use more of it")]
 #[path = "../it/tls.rs"]
 mod tls;

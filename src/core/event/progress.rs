@@ -1,9 +1,9 @@
 //! What a connection has come to so far, shared by those who work on it and whoever reports its end.
 
 use super::{PHASES, Phase};
-use crate::addr::Endpoint;
+use crate::{addr::Endpoint, pool::Backend};
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
@@ -12,6 +12,8 @@ use std::sync::{
 pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
+    counted_received: AtomicU64,
+    counted_sent: AtomicU64,
 }
 
 impl Traffic {
@@ -39,6 +41,14 @@ impl Traffic {
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
+
+    /// Bytes received and sent that were not told by this before. Whoever asks, and however many at the same time, each byte is
+    /// told once.
+    pub(crate) fn uncounted(&self) -> (u64, u64) {
+        // The maximum, and not what was read last: of two that ask at a time, the one with the older reading may come second.
+        let of = |bytes: u64, counted: &AtomicU64| bytes.saturating_sub(counted.fetch_max(bytes, Relaxed));
+        (of(self.received(), &self.counted_received), of(self.sent(), &self.counted_sent))
+    }
 }
 
 /// What a connection has come to, for whoever reports its end: also after a panic or an abort.
@@ -46,8 +56,15 @@ impl Traffic {
 pub struct Progress {
     phase: AtomicU8,
     spliced: AtomicBool,
-    target: Mutex<Option<Arc<str>>>,
+    target: Mutex<Option<To>>,
     client: OnceLock<Endpoint>,
+}
+
+/// Who took a connection.
+#[derive(Debug)]
+enum To {
+    Named(Arc<str>),
+    Backend(Arc<Backend>, Arc<Traffic>),
 }
 
 impl Default for Progress {
@@ -94,13 +111,33 @@ impl Progress {
 
     /// The target that took the connection.
     pub fn set_target(&self, target: Arc<str>) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+        *self.to() = Some(To::Named(target));
+    }
+
+    /// The backend that took the connection, and the bytes at its socket.
+    pub fn set_backend(&self, backend: Arc<Backend>, traffic: Arc<Traffic>) {
+        *self.to() = Some(To::Backend(backend, traffic));
     }
 
     /// The target that took the connection, if one did.
     #[must_use]
     pub fn target(&self) -> Option<Arc<str>> {
-        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.to() {
+            Some(To::Named(target)) => Some(target.clone()),
+            Some(To::Backend(backend, _)) => Some(backend.label.clone()),
+            None => None,
+        }
+    }
+
+    /// Adds the bytes at the backend's socket to what the backend has come to, those that were not added before.
+    pub(crate) fn count(&self) {
+        if let Some(To::Backend(backend, traffic)) = &*self.to() {
+            backend.passed(traffic);
+        }
+    }
+
+    fn to(&self) -> MutexGuard<'_, Option<To>> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

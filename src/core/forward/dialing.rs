@@ -5,7 +5,7 @@ use crate::{
     addr::{Endpoint, Target},
     dial::{self, DialError, Dialed, Preamble},
     event::{By, End, Event, Phase},
-    pool::{Asked, Lease, Picks, Unplaced},
+    pool::{Lease, Picks, Unplaced},
     server::Conn,
     starttls::Ask,
     stream::Stream,
@@ -46,11 +46,8 @@ impl<'a> Dialing<'a> {
         let session = conn.stream.tls_session();
         let header = forward.settings.announce.map(|version| header(version, conn, session)).transpose()?;
         let alpn = session.and_then(|session| session.alpn.clone());
-        let mut picks = forward.pool.pick(Asked { key: None, explain: forward.settings.explain });
+        let mut picks = forward.pool.pick();
         let next = picks.first();
-        if next.is_some() {
-            explain(&picks, conn);
-        }
         Ok(Self { forward, picks, next, header, alpn, ask, left: forward.settings.connect_budget, waited: None })
     }
 
@@ -75,16 +72,14 @@ impl<'a> Dialing<'a> {
             match self.reach(&lease.target, limit, first).await {
                 Ok(Dialed { stream, addr, elapsed, sent }) => {
                     self.left = self.left.saturating_sub(elapsed);
-                    conn.progress.set_target(lease.label.clone());
+                    conn.progress.set_backend(lease.backend().clone(), stream.traffic().clone());
                     let (id, target, waited) = (conn.id, lease.label.clone(), self.waited.take());
                     conn.events.emit(Event::Dialed { id, target, addr: addr.clone(), elapsed, waited });
-                    return Ok(Reached { lease: lease.taken(stream.traffic()), stream, addr, sent });
+                    return Ok(Reached { lease: lease.taken(stream.traffic(), elapsed), stream, addr, sent });
                 }
                 Err(error) => {
                     self.left = self.left.saturating_sub(error.elapsed);
-                    if !error.is_local() {
-                        lease.failed();
-                    }
+                    lease.failed(&error);
                     let others = !error.is_shortage() && self.has_others();
                     let next = others && !self.left.is_zero();
                     let why = error.words();
@@ -133,7 +128,6 @@ impl<'a> Dialing<'a> {
             error = conn.stream.lost() => return Err(End::stream(By::Client, Phase::Queue, &error)),
         };
         self.waited = Some(self.waited.unwrap_or_default() + since.elapsed());
-        explain(&self.picks, conn);
         lease.ok_or_else(|| self.nobody())
     }
 
@@ -162,13 +156,6 @@ impl<'a> Dialing<'a> {
             }
             Err(error) => Err(DialError { elapsed: dialed.elapsed, ..error }),
         }
-    }
-}
-
-/// Says who was in the draw, where that was asked for.
-fn explain(picks: &Picks, conn: &Conn) {
-    if let Some(picked) = picks.picked() {
-        conn.events.emit(Event::Picked { id: conn.id, picked: Box::new(picked.clone()) });
     }
 }
 

@@ -112,10 +112,11 @@ pub(super) enum Sent {
 }
 
 /// Connects to a backend.
-pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender, DialError> {
+pub(super) async fn connect(dialer: &Dialer, backend: &Arc<Backend>) -> Result<Sender, DialError> {
     let dialed = dialer.dial(&backend.target, Preamble::None, &[]).await?;
     let mut builder = Builder::new();
     builder.preserve_header_case(true);
+    let traffic = dialed.stream.traffic().clone();
     let io: HttpIo = TokioIo::new(dialed.stream);
     let failed = |error: hyper::Error| DialError {
         target: backend.target.clone(),
@@ -124,8 +125,13 @@ pub(super) async fn connect(dialer: &Dialer, backend: &Backend) -> Result<Sender
         elapsed: dialed.elapsed,
     };
     let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-    // Ends with the sender or with the backend; an error is told to whoever waits for the answer.
-    tokio::spawn(connection);
+    backend.taken(dialed.elapsed);
+    let backend = backend.clone();
+    tokio::spawn(async move {
+        // Ends with the sender or with the backend; an error is told to whoever waits for the answer.
+        let _ = connection.await;
+        backend.passed(&traffic);
+    });
     Ok(sender)
 }
 

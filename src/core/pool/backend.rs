@@ -2,13 +2,17 @@
 
 use super::{
     BackendId, Record, SlowStart,
+    cut::{Cut, Cuts},
     queue::{Places, Queue},
+    stats::LastCause,
     trouble::Failures,
 };
 use crate::{
     addr::{Target, TargetSpec},
     builtin,
+    dial::{Cause, DialError},
     event::Traffic,
+    histogram::Histogram,
 };
 use std::{
     num::{NonZeroU32, NonZeroUsize},
@@ -17,6 +21,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// One place to send to.
@@ -34,6 +39,7 @@ pub struct Backend {
     pub(super) queue: Arc<Queue>,
     pub(super) failures: Failures,
     pub(super) totals: Totals,
+    pub(super) cuts: Cuts,
     // A builtin target lives as long as its backend.
     pub(super) builtin: Option<builtin::Running>,
 }
@@ -104,25 +110,70 @@ impl Backend {
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
+
+    /// Ends the connections that it has now, also those that are still being made, where somebody waits for [`Lease::cut`]. Each is
+    /// reset.
+    pub fn cut(&self) {
+        self.cuts.cut();
+    }
+
+    /// It has taken a connection, after so long.
+    pub fn taken(&self, elapsed: Duration) {
+        self.took();
+        self.totals.connections.fetch_add(1, Relaxed);
+        self.totals.connecting.add(elapsed);
+    }
+
+    /// Over a connection to it has passed so much: what was not told before is added.
+    pub fn passed(&self, traffic: &Traffic) {
+        let (received, sent) = traffic.uncounted();
+        self.totals.received.fetch_add(received, Relaxed);
+        self.totals.sent.fetch_add(sent, Relaxed);
+    }
+
+    /// It has not taken a connection. What this machine is the cause of is not held against it.
+    pub fn failed(&self, error: &DialError) {
+        let cause = error.cause();
+        if cause != Cause::Local {
+            self.totals.failed.fetch_add(1, Relaxed);
+        }
+        self.totals.causes[cause as usize].fetch_add(1, Relaxed);
+        self.blame(&error.words());
+    }
+
+    /// It has broken off a connection that it took.
+    pub fn broke(&self, why: &str) {
+        self.totals.broken.fetch_add(1, Relaxed);
+        self.blame(why);
+    }
 }
 
-/// What a backend has come to over the run: of connections that have ended.
+/// What a backend has come to over the run.
 #[derive(Debug, Default)]
 pub struct Totals {
     /// Connections that it took.
     pub connections: AtomicU64,
     /// Those that it did not take.
     pub failed: AtomicU64,
-    /// Bytes that came from it.
+    /// Those that it took and broke off.
+    pub broken: AtomicU64,
+    /// Bytes that came from it, of connections that have ended or were counted by [`Backend::passed`].
     pub received: AtomicU64,
-    /// Bytes that it was sent.
+    /// Bytes that it was sent, in the same way.
     pub sent: AtomicU64,
+    /// Why it did not take connections; those that this machine is the cause of are counted here alone.
+    pub causes: [AtomicU64; Cause::ALL.len()],
+    /// How long those took that it did take, from the resolver to its TLS handshake.
+    pub connecting: Histogram,
+    pub(super) last: Mutex<Option<LastCause>>,
 }
 
 /// A use of a backend: it counts as busy until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
     backend: Arc<Backend>,
+    /// How often its backend had cut off connections when this began.
+    cuts: usize,
     /// The bytes of its connection, where it has one of its own.
     traffic: Option<Arc<Traffic>>,
 }
@@ -132,27 +183,31 @@ impl Lease {
     #[must_use]
     pub fn new(backend: Arc<Backend>) -> Self {
         backend.places.take();
-        Self { backend, traffic: None }
+        Self::placed(backend)
     }
 
     /// The same where the backend has a place free, by the limit that holds for it.
     #[must_use]
     pub fn take(backend: &Arc<Backend>) -> Option<Self> {
-        backend.places.try_take().then(|| Self { backend: backend.clone(), traffic: None })
+        backend.places.try_take().then(|| Self::placed(backend.clone()))
     }
 
-    /// The backend has taken a connection; its bytes are added to the backend's when this is dropped.
+    fn placed(backend: Arc<Backend>) -> Self {
+        Self { cuts: backend.cuts.count(), backend, traffic: None }
+    }
+
+    /// The backend has taken a connection, after so long; its bytes are added to the backend's when this is dropped.
     #[must_use]
-    pub fn taken(mut self, traffic: &Arc<Traffic>) -> Self {
-        self.backend.took();
-        self.backend.totals.connections.fetch_add(1, Relaxed);
+    pub fn taken(mut self, traffic: &Arc<Traffic>, elapsed: Duration) -> Self {
+        self.backend.taken(elapsed);
         self.traffic = Some(traffic.clone());
         self
     }
 
-    /// The backend has not taken a connection, for a reason of its own. [`super::Pool::failed`] decides what follows from it.
-    pub fn failed(&self) {
-        self.backend.totals.failed.fetch_add(1, Relaxed);
+    /// Completes when the backend is cut off ([`Backend::cut`]), at once where it was since this began.
+    #[must_use]
+    pub fn cut(&self) -> Cut {
+        self.backend.cuts.since(self.cuts)
     }
 
     /// The backend, to be kept longer than the lease.
@@ -175,8 +230,7 @@ impl Drop for Lease {
         self.backend.places.leave();
         self.backend.queue.freed();
         if let Some(traffic) = &self.traffic {
-            self.backend.totals.received.fetch_add(traffic.received(), Relaxed);
-            self.backend.totals.sent.fetch_add(traffic.sent(), Relaxed);
+            self.backend.passed(traffic);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Backend, BackendId, Standing, Totals,
+    cut::Cuts,
     queue::{Places, Queue},
     trouble::Failures,
 };
@@ -10,7 +11,7 @@ use crate::{
     builtin,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -25,6 +26,8 @@ pub struct SourceId(pub usize);
 impl SourceId {
     /// The command line.
     pub const ARGUMENTS: Self = Self(0);
+    /// Whoever adds targets while it runs.
+    pub const ADMIN: Self = Self(usize::MAX);
 }
 
 /// What has become other with a new reading of a source, by label.
@@ -47,13 +50,17 @@ pub(super) struct Members {
     listed: BTreeMap<SourceId, Vec<TargetSpec>>,
     all: Vec<(TargetSpec, Arc<Backend>)>,
     gone: Vec<Arc<Backend>>,
+    /// Labels that no source but [`SourceId::ADMIN`] brings in any more, until all of them have forgotten them.
+    removed: HashSet<String>,
+    /// Other sources than those that have a number of their own here, as people write them.
+    names: HashMap<SourceId, Arc<str>>,
     last: u64,
 }
 
 impl Members {
     /// Nobody yet. Those who come tell `queue` of places that come free.
     pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, listed: BTreeMap::new(), all: Vec::new(), gone: Vec::new(), last: 0 }
+        Self { queue, listed: BTreeMap::new(), all: Vec::new(), gone: Vec::new(), removed: HashSet::new(), names: HashMap::new(), last: 0 }
     }
 
     /// Starts what `builtin:` targets need that are not there yet. It is done before anything is changed.
@@ -83,44 +90,102 @@ impl Members {
         self.all.iter().map(|(_, backend)| backend).chain(&self.gone).cloned().collect()
     }
 
-    pub(super) fn update(&mut self, source: SourceId, specs: &[TargetSpec], mut started: Started) -> Changes {
+    /// Those that take no new connections any more, but have some.
+    pub(super) fn leaving(&self) -> Vec<Arc<Backend>> {
+        self.gone.iter().filter(|backend| backend.open() > 0).cloned().collect()
+    }
+
+    /// Names a source.
+    pub(super) fn name(&mut self, source: SourceId, name: &str) {
+        self.names.insert(source, name.into());
+    }
+
+    /// Where each target comes from, by label.
+    pub(super) fn sources(&self) -> HashMap<String, Arc<str>> {
+        let name = |source| match source {
+            SourceId::ARGUMENTS => "arguments".into(),
+            SourceId::ADMIN => "admin".into(),
+            other => self.names.get(&other).cloned().unwrap_or_else(|| "another".into()),
+        };
+        let mut sources = HashMap::new();
+        for (source, label, _) in self.listed() {
+            sources.entry(label).or_insert_with(|| name(source));
+        }
+        sources
+    }
+
+    /// What the sources list, but for what was removed.
+    fn listed(&self) -> impl Iterator<Item = (SourceId, String, &TargetSpec)> {
+        let all = self.listed.iter().flat_map(|(source, specs)| labelled(*source, specs).map(|(label, spec)| (*source, label, spec)));
+        all.filter(|(source, label, _)| *source == SourceId::ADMIN || !self.removed.contains(label))
+    }
+
+    /// Adds a target for whoever adds them while it runs; false where it is there already.
+    pub(super) fn add(&mut self, spec: &TargetSpec, started: Started) -> bool {
+        let label = spec.target.to_string();
+        if self.all.iter().any(|(_, backend)| *backend.label == *label) {
+            return false;
+        }
+        self.listed.entry(SourceId::ADMIN).or_default().push(spec.clone());
+        self.relist(started);
+        true
+    }
+
+    /// Takes a target out, whatever source it is from; it was there. It stays out until it is added, or until no source lists it
+    /// any more and then one does again.
+    pub(super) fn remove(&mut self, label: &str) {
+        if let Some(specs) = self.listed.get_mut(&SourceId::ADMIN) {
+            specs.retain(|spec| spec.target.to_string() != label);
+        }
+        self.removed.insert(label.to_owned());
+        self.relist(Started::new());
+    }
+
+    pub(super) fn update(&mut self, source: SourceId, specs: &[TargetSpec], started: Started) -> Changes {
         self.listed.insert(source, specs.to_vec());
+        self.relist(started)
+    }
+
+    /// Takes over what the sources list now.
+    fn relist(&mut self, mut started: Started) -> Changes {
+        let lists = self.listed.iter().filter(|(source, _)| **source != SourceId::ADMIN);
+        let named: HashSet<_> = lists.flat_map(|(source, specs)| labelled(*source, specs)).map(|(label, _)| label).collect();
+        self.removed.retain(|label| named.contains(label));
+        let listed: Vec<_> = self.listed().map(|(_, label, spec)| (label, spec.clone())).collect();
         let mut known: HashMap<Arc<str>, (Option<TargetSpec>, Arc<Backend>)> = HashMap::new();
         known.extend(self.gone.drain(..).map(|backend| (backend.label.clone(), (None, backend))));
         known.extend(self.all.drain(..).map(|(spec, backend)| (backend.label.clone(), (Some(spec), backend))));
         let mut changes = Changes::default();
-        let mut taken = std::collections::HashSet::new();
-        for (source, specs) in &self.listed {
-            for (label, spec) in labelled(*source, specs) {
-                if !taken.insert(label.clone()) {
-                    continue;
-                }
-                let backend = match known.remove(label.as_str()) {
-                    Some((before, backend)) => {
-                        if before.is_none() {
-                            backend.took();
-                        }
-                        if before.as_ref() != Some(spec) {
-                            let mut standing = backend.standing.lock().unwrap_or_else(PoisonError::into_inner);
-                            // Whoever comes back is as good as new.
-                            *standing = match before {
-                                Some(_) => Standing { weight: spec.weight, backup: spec.backup, most: spec.most, ..standing.clone() },
-                                None => Standing::new(spec),
-                            };
-                            let list = if before.is_some() { &mut changes.changed } else { &mut changes.added };
-                            list.push(backend.label.clone());
-                        }
-                        backend
-                    }
-                    None => {
-                        self.last += 1;
-                        let backend = Arc::new(backend(BackendId(self.last), &label, spec, started.remove(&label), self.queue.clone()));
-                        changes.added.push(backend.label.clone());
-                        backend
-                    }
-                };
-                self.all.push((spec.clone(), backend));
+        let mut taken = HashSet::new();
+        for (label, spec) in listed {
+            if !taken.insert(label.clone()) {
+                continue;
             }
+            let backend = match known.remove(label.as_str()) {
+                Some((before, backend)) => {
+                    if before.is_none() {
+                        backend.took();
+                    }
+                    if before.as_ref() != Some(&spec) {
+                        let mut standing = backend.standing.lock().unwrap_or_else(PoisonError::into_inner);
+                        // Whoever comes back is as good as new.
+                        *standing = match before {
+                            Some(_) => Standing { weight: spec.weight, backup: spec.backup, most: spec.most, ..standing.clone() },
+                            None => Standing::new(&spec),
+                        };
+                        let list = if before.is_some() { &mut changes.changed } else { &mut changes.added };
+                        list.push(backend.label.clone());
+                    }
+                    backend
+                }
+                None => {
+                    self.last += 1;
+                    let backend = Arc::new(backend(BackendId(self.last), &label, &spec, started.remove(&label), self.queue.clone()));
+                    changes.added.push(backend.label.clone());
+                    backend
+                }
+            };
+            self.all.push((spec, backend));
         }
         let mut rest: Vec<_> = known.into_values().collect();
         rest.sort_by_key(|(_, backend)| backend.id);
@@ -152,6 +217,7 @@ fn backend(id: BackendId, label: &str, spec: &TargetSpec, builtin: Option<builti
         queue,
         failures: Failures::default(),
         totals: Totals::default(),
+        cuts: Cuts::default(),
         builtin,
     }
 }
@@ -210,5 +276,30 @@ mod tests {
         assert_eq!(names(&pool.update(other, &list("c:1")).await.unwrap().added), "c:1");
         assert_eq!((c.standing().up, c.standing().weight.get(), pool.backends().len()), (true, 1, 3));
         assert!(Arc::ptr_eq(&c, &pool.backends()[2]));
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_stays_out_until_it_is_added_or_listed_anew() {
+        let pool = Pool::new(&list("a:1,b:1"), Policy::default()).await.unwrap();
+        let labels = |pool: &Pool| pool.backends().iter().map(|backend| backend.label.to_string()).collect::<Vec<_>>().join(" ");
+        let file = SourceId(1);
+        pool.update(file, &list("c:1,d:1")).await.unwrap();
+        assert!(pool.remove("c:1").is_some() && pool.remove("c:1").is_none());
+        pool.update(file, &list("c:1,d:1,e:1")).await.unwrap();
+        assert_eq!(labels(&pool), "a:1 b:1 d:1 e:1");
+        // Its source forgets it, and lists it again.
+        pool.update(file, &list("e:1")).await.unwrap();
+        pool.update(file, &list("e:1,c:1")).await.unwrap();
+        assert_eq!(labels(&pool), "a:1 b:1 e:1 c:1");
+        // Added with other options than its source has.
+        assert!(pool.remove("a:1").is_some());
+        let spec = |text: &str| text.parse::<TargetSpec>().unwrap();
+        let a = pool.add(&spec("a:1,weight=7")).await.unwrap().unwrap();
+        assert_eq!((labels(&pool).as_str(), a.standing().weight.get()), ("b:1 e:1 c:1 a:1", 7));
+        assert!(pool.add(&spec("a:1")).await.unwrap().is_none());
+        pool.name_source(file, "@file");
+        assert_eq!((&*pool.sources()["a:1"], &*pool.sources()["b:1"], &*pool.sources()["e:1"]), ("admin", "arguments", "@file"));
+        assert!(pool.remove("a:1").is_some());
+        assert_eq!(labels(&pool), "b:1 e:1 c:1");
     }
 }

@@ -23,7 +23,7 @@ impl Tally {
     }
 
     pub(super) fn add_one(&mut self, label: &Arc<str>, totals: &Totals) {
-        let Totals { connections, failed, received, sent } = totals;
+        let Totals { connections, failed, received, sent, .. } = totals;
         let counts = [connections, failed, received, sent].map(|count| count.load(Relaxed));
         if counts[..2] == [0, 0] {
             return;

@@ -1,84 +1,31 @@
 //! Rules in a file: one a line, as they are given as arguments.
 
-mod watch;
-
-pub(super) use watch::follow;
-
 use super::MOST_RULES;
 use crate::{
-    event::brief,
-    route::{Matcher, Rule},
+    lines::{FileError, Lines},
+    route::{Matcher, Rule, RuleError},
 };
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
-/// The longest file that is read.
-const LARGEST: u64 = 64 * 1024 * 1024;
-
-/// A file that gives no rules.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It cannot be read.
-    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
-    Read(PathBuf, #[source] io::Error),
-    /// A line is no rule.
-    #[error("{path}, line {line}: {why}", path = .path.display())]
-    Line { path: PathBuf, line: usize, why: String },
-    /// There is something else in its place, of which nobody knows when it ends.
-    #[error("{path} is no regular file any more", path = .0.display())]
-    Replaced(PathBuf),
-    /// There is too much of it.
-    #[error("{path} is longer than 64 MiB or {MOST_RULES} rules", path = .0.display())]
-    TooLong(PathBuf),
-}
+const LINES: Lines = Lines { what: "rule", most: MOST_RULES };
 
 /// Reads a file's rules; where it is a pipe, until its writers have gone.
 ///
 /// # Errors
 /// It cannot be read; a line is no rule; two lines are for the same clients.
 pub(super) fn read(path: &Path) -> Result<Vec<Rule>, FileError> {
-    let failed = |error| FileError::Read(path.to_owned(), error);
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(FileError::TooLong(path.to_owned()));
-    }
-    parse(path, &bytes)
+    LINES.read(path, rule())
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Rule>, FileError> {
+fn rule() -> impl FnMut(usize, &str) -> Result<Rule, String> {
     let mut lines: HashMap<Matcher, usize> = HashMap::new();
-    let mut rules = Vec::new();
-    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        let wrong = |why: &str| FileError::Line { path: path.to_owned(), line: number, why: brief(why) };
-        let text = without_comment(std::str::from_utf8(line).map_err(|_| wrong("is not UTF-8"))?);
-        if text.is_empty() {
-            continue;
+    move |number, text| {
+        let rule: Rule = text.parse().map_err(|error: RuleError| error.to_string())?;
+        match lines.insert(rule.matcher.clone(), number) {
+            Some(first) => Err(format!("{} has a rule in line {first} already", rule.matcher)),
+            None => Ok(rule),
         }
-        if text.contains(char::is_whitespace) {
-            return Err(wrong(&format!("{text:?} holds a space; write one rule a line")));
-        }
-        let rule: Rule = text.parse().map_err(|error: crate::route::RuleError| wrong(&error.to_string()))?;
-        if let Some(first) = lines.insert(rule.matcher.clone(), number) {
-            return Err(wrong(&format!("{} has a rule in line {first} already", rule.matcher)));
-        }
-        if rules.len() == MOST_RULES {
-            return Err(FileError::TooLong(path.to_owned()));
-        }
-        rules.push(rule);
     }
-    Ok(rules)
-}
-
-/// A line without what follows a `#` at its start or after a space, and without the space around.
-fn without_comment(line: &str) -> &str {
-    let begins = |(at, _): &(usize, &str)| line[..*at].chars().next_back().is_none_or(char::is_whitespace);
-    let end = line.match_indices('#').find(begins).map_or(line.len(), |(at, _)| at);
-    line[..end].trim()
 }
 
 #[cfg(test)]
@@ -86,7 +33,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &[u8]) -> Result<Vec<String>, String> {
-        let rules = parse(Path::new("routes"), text).map_err(|error| error.to_string())?;
+        let rules = LINES.parse(Path::new("routes"), text, rule()).map_err(|error| error.to_string())?;
         Ok(rules.iter().map(|rule| format!("{}={}", rule.matcher, rule.to)).collect())
     }
 

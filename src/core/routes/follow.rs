@@ -1,12 +1,12 @@
 //! Reading all sources, at the start and whenever they change.
 
-use super::{
-    ARGUMENTS, Counts, Entries, FileError, Live, MOST_RULES, Source, file,
-    redis::{self, RedisError},
-};
+use super::{ARGUMENTS, Counts, Entries, FileError, Live, MOST_RULES, Source, file, redis::Rules};
 use crate::{
     dial::Dialer,
     event::{Event, Events},
+    lines,
+    reading::{Following as How, Send, Skipped},
+    redis::{self, RedisError},
     route::{Destination, DuplicateRule, Matcher, Rule, Table},
     server::workers,
     shutdown::Shutdown,
@@ -48,10 +48,10 @@ pub enum RoutesError {
 
 /// What a reading of a source has found.
 pub(super) enum Found {
-    /// All of its rules, and what was skipped: some of it in words, and how much more.
-    All { rules: Vec<Rule>, skipped: Vec<String>, skipped_more: usize },
+    /// All of its rules, and what was skipped.
+    All { rules: Vec<Rule>, skipped: Skipped },
     /// Some of its rules, which are there or gone.
-    Some { edits: Vec<(Matcher, Option<Destination>)>, skipped: Vec<String>, skipped_more: usize },
+    Some { edits: Vec<(Matcher, Option<Destination>)>, skipped: Skipped },
     /// None that can be used, and why.
     Nothing(String),
 }
@@ -59,7 +59,7 @@ pub(super) enum Found {
 impl Found {
     /// All rules of a source that skips none.
     pub(super) fn all(rules: Vec<Rule>) -> Self {
-        Self::All { rules, skipped: Vec::new(), skipped_more: 0 }
+        Self::All { rules, skipped: Skipped::default() }
     }
 
     /// Whether it has no rule.
@@ -72,23 +72,11 @@ impl Found {
     }
 }
 
-/// The way from who reads a source to who keeps the rules.
-#[derive(Clone)]
-pub(super) struct Send {
-    source: usize,
-    to: mpsc::Sender<(usize, Found, bool)>,
-}
-
-impl Send {
-    /// Hands a reading over; where it is to be told, also if nothing has changed.
-    pub(super) async fn send(&self, found: Found, told: bool) -> Result<(), Gone> {
-        self.to.send((self.source, found, told)).await.map_err(|_| Gone)
+impl From<Result<Vec<Rule>, String>> for Found {
+    fn from(read: Result<Vec<Rule>, String>) -> Self {
+        read.map_or_else(Self::Nothing, Self::all)
     }
 }
-
-/// Nobody wants to know any more.
-#[derive(Debug)]
-pub(super) struct Gone;
 
 /// The rules as they were read at the start, with what is needed to follow their sources.
 pub struct Loaded<S> {
@@ -116,7 +104,7 @@ struct Thread {
 /// A source that was read once.
 enum Reader {
     File(PathBuf, Option<State>),
-    Redis(Box<redis::Reader>),
+    Redis(Box<redis::Reader<Rules>>),
 }
 
 /// What a reading of a source came to.
@@ -197,7 +185,7 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
                     self.readers.push((at, Reader::File(path, state)));
                 }
                 Source::Redis(server) => {
-                    let (reader, found) = redis::Reader::start(server, dialer.clone()).await?;
+                    let (reader, found) = redis::Reader::start(server, dialer.clone(), Rules).await?;
                     self.take(at, found);
                     self.readers.push((at, Reader::Redis(Box::new(reader))));
                 }
@@ -220,27 +208,22 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
 
     /// Takes what a source was found to have.
     fn take(&mut self, source: usize, found: Found) {
-        let (changed, skipped, more) = match found {
-            Found::All { rules, skipped, skipped_more } => (self.entries.replace(source, rules), skipped, skipped_more),
-            Found::Some { edits, skipped, skipped_more } => (self.entries.edit(source, edits), skipped, skipped_more),
+        let (changed, mut skipped) = match found {
+            Found::All { rules, skipped } => (self.entries.replace(source, rules), skipped),
+            Found::Some { edits, skipped } => (self.entries.edit(source, edits), skipped),
             Found::Nothing(why) => {
                 self.told[source] =
                     Told { counts: Counts { rules: self.entries.len(source), ..Counts::default() }, skipped: 0, why: Some(why) };
                 return;
             }
         };
-        let total = skipped.len() + more + changed.passed_over + changed.too_many;
-        let mut words = skipped;
-        if let Some((matcher, first)) = &changed.for_example {
-            words.push(format!("{matcher} has a rule in {} already", self.names[*first]));
-        }
-        if changed.too_many > 0 {
-            words.push(format!("it has more than {MOST_RULES} rules"));
-        }
-        if total > words.len() {
-            words.push(format!("and {} more", total - words.len()));
-        }
-        let why = (!words.is_empty()).then(|| words.join("; "));
+        let example = changed.for_example.as_ref();
+        skipped.add_many(
+            changed.passed_over,
+            example.map(|(matcher, first)| format!("{matcher} has a rule in {} already", self.names[*first])),
+        );
+        skipped.add_many(changed.too_many, Some(format!("it has more than {MOST_RULES} rules")));
+        let (total, why) = (skipped.total(), skipped.words());
         self.told[source] = Told { counts: changed.counts, skipped: total, why };
     }
 
@@ -257,10 +240,11 @@ impl<S: Default + std::marker::Send + Sync + 'static> Loaded<S> {
         }
         let (to, mut from) = mpsc::channel(4);
         for (source, reader) in std::mem::take(&mut self.readers) {
-            let (found, asked, events) = (Send { source, to: to.clone() }, asked.clone(), how.events.clone());
+            let (found, events) = (Send { source, to: to.clone() }, how.events.clone());
+            let following = How { every: how.every, flag: "--routes-interval", asked: asked.clone() };
             match reader {
-                Reader::File(path, state) => drop(handle.spawn(file::follow(path, state, how.every, asked, found, events))),
-                Reader::Redis(reader) => drop(handle.spawn(reader.follow(how.every, asked, found, events))),
+                Reader::File(path, state) => drop(handle.spawn(lines::follow(path, state, file::read, following, found, events))),
+                Reader::Redis(reader) => drop(handle.spawn(reader.follow(following, found, events))),
             }
         }
         drop(to);

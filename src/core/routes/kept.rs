@@ -10,7 +10,7 @@ use crate::{
     shutdown::Shutdown,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -53,6 +53,8 @@ pub struct Forwards {
     pub pool: pool::Settings,
     /// Whether and how targets are checked.
     pub checks: Option<Checks>,
+    /// Whether connections are told when their target is cut off.
+    pub controlled: bool,
     /// When checks are to end.
     pub shutdown: Shutdown,
     /// Where all of it is told.
@@ -116,6 +118,9 @@ impl Forwards {
             return Ok(used);
         }
         let pool = Pool::new(targets, self.pool).await?;
+        if self.controlled {
+            pool.control();
+        }
         let forward = Forward { pool, settings: self.settings.clone() };
         let (past, checks) = (self.known.past.clone(), CancellationToken::new());
         let used = Arc::new(InUse { forward: Arc::new(forward), past, begun: AtomicBool::new(false), checks });
@@ -141,14 +146,31 @@ impl Forwards {
         }
         let pool = &used.forward.pool;
         pool.announce(&self.events);
-        // Where there is one target alone, it is tried whatever a check says.
-        if pool.backends().len() < 2 {
+        // Where there is one target alone, and will be, it is tried whatever a check says.
+        if pool.backends().len() < 2 && !self.controlled {
             return;
         }
         let dialer = self.settings.dialer.clone();
         let watching = health::watch(pool.clone(), self.checks.clone(), dialer, self.shutdown.clone(), self.events.clone());
         let end = used.checks.clone();
         self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
+    }
+
+    /// The pools of the rules in force, by the rule; that of several rules has the name of the first in the order of the alphabet.
+    /// A rule that has had no client has none, unless it was prepared.
+    #[must_use]
+    pub fn pools(live: &Live<Kept>) -> Vec<(Arc<str>, Pool)> {
+        let mut named: Vec<(Arc<str>, Arc<InUse>)> = live.look(|table| {
+            let entries = table.iter().filter_map(|found| {
+                let entry = found.to();
+                Some((entry.rule.matcher.to_string().into(), entry.state.0.get()?.clone()))
+            });
+            entries.collect()
+        });
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut seen = HashSet::new();
+        named.retain(|(_, used)| seen.insert(Arc::as_ptr(used)));
+        named.into_iter().map(|(name, used)| (name, used.forward.pool.clone())).collect()
     }
 
     /// Says what each target that was asked has come to, of the rules in force, of those that are gone, and of these pools.

@@ -25,6 +25,15 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 #[cfg(unix)]
 const STARTING: Duration = Duration::from_millis(20);
 
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Whomever the umask lets.
+    Umask,
+    /// Its owner.
+    Owner,
+}
+
 /// A bound socket.
 pub(super) enum Listener {
     Tcp(Acceptor),
@@ -74,12 +83,12 @@ fn file_number(path: &Path) -> Option<(u64, u64)> {
 
 impl Listener {
     /// Binds and listens.
-    pub(super) async fn bind(addr: &ListenAddr) -> io::Result<Self> {
+    pub(super) async fn bind(addr: &ListenAddr, access: Access) -> io::Result<Self> {
         match addr {
             // A name that has several addresses is listened on at its first.
             ListenAddr::Tcp(to) => resolve(to).await.and_then(|addrs| tcp_listener(addrs[0])),
             ListenAddr::Every(port) => bind_every(*port, tcp_listener),
-            ListenAddr::Unix(path) => unix_listener(path).await,
+            ListenAddr::Unix(path) => unix_listener(path, access).await,
         }
     }
 
@@ -197,10 +206,10 @@ fn tcp_listener(addr: SocketAddr) -> io::Result<Listener> {
 }
 
 #[cfg(unix)]
-async fn unix_listener(path: &Path) -> io::Result<Listener> {
+async fn unix_listener(path: &Path, access: Access) -> io::Result<Listener> {
     use std::os::unix::fs::FileTypeExt;
-    use tokio::net::{UnixListener, UnixStream};
-    let bound = match UnixListener::bind(path) {
+    use tokio::net::UnixStream;
+    let bound = match bind_unix(path, access) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
             if !is_socket {
@@ -217,15 +226,33 @@ async fn unix_listener(path: &Path) -> io::Result<Listener> {
             sleep(STARTING).await;
             refused().await?;
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            bind_unix(path, access)?
         }
         other => other?,
     };
     Ok(Listener::Unix(OwnSocket::new(path), bound))
 }
 
+#[cfg(unix)]
+fn bind_unix(path: &Path, access: Access) -> io::Result<tokio::net::UnixListener> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    // On Linux a socket's file gets the mode of the socket, less the umask (unix_bind_bsd): nobody else can connect before it is
+    // set.
+    if matches!(access, Access::Owner) && cfg!(target_os = "linux") {
+        rustix::fs::fchmod(&socket, mode)?;
+    }
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    if matches!(access, Access::Owner) && !cfg!(target_os = "linux") {
+        rustix::fs::chmod(path, mode)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.listen(BACKLOG)?;
+    tokio::net::UnixListener::from_std(std::os::fd::OwnedFd::from(socket).into())
+}
+
 #[cfg(not(unix))]
-async fn unix_listener(_: &Path) -> io::Result<Listener> {
+async fn unix_listener(_: &Path, _: Access) -> io::Result<Listener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
 }
 

@@ -46,7 +46,6 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
     ("saved", &["id", "path"]),
     ("dialed", &["id", "target", "addr", "elapsed_ms", "waited_ms"]),
-    ("picked", &["id", "policy", "key", "drawn", "of", "winner", "why"]),
     ("queued", &["id", "before"]),
     ("replayed", &["id", "target", "why", "bytes"]),
     ("dial_failed", &["id", "target", "why", "next"]),
@@ -60,7 +59,11 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("ejected", &["target", "failures", "why", "penalty_ms"]),
     ("readmitted", &["target", "why"]),
     ("serving", &["from", "usable", "of", "names"]),
+    ("admin", &["by", "action", "weight", "deadline_ms", "target", "pools"]),
+    ("cut", &["pool", "target", "connections"]),
+    ("beside", &["what", "addr"]),
     ("routes", &["source", "rules", "added", "removed", "changed", "skipped", "why"]),
+    ("targets", &["source", "targets", "added", "removed", "changed", "skipped", "why"]),
     ("accept_failed", &["why", "retry_in_ms"]),
     ("draining", &["open", "grace_ms"]),
     ("drained", &["aborted"]),
@@ -172,6 +175,28 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("diff", &["same", "a", "b", "parts", "fingerprints", "grease"]),
     ("route", &["outcome", "scheme", "name", "alpn", "rule", "how", "also", "target"]),
     ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
+    (
+        "listed",
+        &[
+            "pool",
+            "target",
+            "source",
+            "state",
+            "up",
+            "backup",
+            "weight",
+            "max",
+            "open",
+            "reset_in_ms",
+            "ejected_for_ms",
+            "connections",
+            "failed",
+            "broken",
+            "received",
+            "sent",
+            "last",
+        ],
+    ),
     ("demo", &["requests", "failed", "retries", "backends"]),
 ];
 /// What a run cannot be made to say at will has a test of its own.
@@ -241,7 +266,7 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     add(&mut kinds, &mut refuser);
 
     let mute = server(|mut stream| drop(stream.read(&mut [0])));
-    let mut limited = Tapline::start(&["lb4", "0", &mute.to_string(), "builtin:echo,max=1", "--no-checks", "--replay", "--explain"]);
+    let mut limited = Tapline::start(&["lb4", "0", &mute.to_string(), "builtin:echo,max=1", "--no-checks", "--replay"]);
     let mut first = limited.connect();
     first.write_all(b"hello").unwrap();
     limited.event("replayed");
@@ -267,6 +292,12 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     given.event("loaded");
     add(&mut kinds, &mut given);
 
+    let mut controlled = Tapline::start(&["lb4", "0", "builtin:echo", "--admin", "0"]);
+    let admin = controlled.event("beside")["addr"].as_str().unwrap().to_owned();
+    let drain = run(&["--json", "ctl", &admin, "drain", "builtin:echo", "--deadline", "1ms"]);
+    controlled.event("cut");
+    add(&mut kinds, &mut controlled);
+
     let routes = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&routes, "b.test=builtin:echo").unwrap();
     let mut router = Tapline::start(&["sni-route", "0", "a.test=builtin:echo", "--routes", routes.path().to_str().unwrap()]);
@@ -275,6 +306,12 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     router.event("routed");
     router.closed();
     add(&mut kinds, &mut router);
+
+    let targets = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&targets, "builtin:echo").unwrap();
+    let mut balancer = Tapline::start(&["lb4", "0", &format!("@{}", targets.path().display())]);
+    balancer.event("targets");
+    add(&mut kinds, &mut balancer);
 
     let mut peek = Tapline::start(&["sni-peek", "0"]);
     for bytes in [HELLO, b"GET / HTTP/1.1\r\n\r\n", &[22, 3, 1, 0, 4, 2, 0, 0, 0]] {
@@ -339,7 +376,7 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     let diff = run(&["--json", "sni-peek", "--diff", "tests/data/curl-openssl3.bin", "tests/data/s_client-tls12.bin"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
     let test = run(&["--json", "sni-route", "0", "a.test=1", "--test", "a.test"]);
-    let outputs = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, taken, demo.stdout, demo.stderr];
+    let outputs = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, drain.stdout, taken, demo.stdout, demo.stderr];
     for line in outputs.iter().flat_map(|text| text.lines()) {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }

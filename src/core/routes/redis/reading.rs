@@ -1,11 +1,9 @@
 //! Asking redis for rules: everything by SCAN, which holds the server up for no one, or some names.
 
-use super::{
-    connection::Connection,
-    formats::{Family, MOST_TARGETS, Named, key_of, matchers, name_of, rules},
-};
+use super::formats::{Family, MOST_TARGETS, Named, key_of, matchers, name_of, rules};
 use crate::{
-    event::brief,
+    reading::Skipped,
+    redis::Connection,
     routes::{MOST_RULES, follow::Found},
 };
 use redis::{Pipeline, RedisError, Value, cmd};
@@ -13,22 +11,6 @@ use std::collections::{HashMap, HashSet};
 
 /// Names asked for at a time.
 const BATCH: usize = 1000;
-/// Skipped entries that are told in words.
-const TOLD: usize = 3;
-
-/// What was skipped: some of it in words, and how much more.
-#[derive(Default)]
-struct Skipped {
-    words: Vec<String>,
-    more: usize,
-}
-
-impl Skipped {
-    fn add(&mut self, words: &str) {
-        if self.words.len() < TOLD { self.words.push(brief(words)) } else { self.more += 1 }
-    }
-}
-
 /// All rules of the server.
 pub(super) async fn all(connection: &mut Connection) -> Result<Found, String> {
     // The set of backends of a name is all that counts of it: it is looked for first.
@@ -62,7 +44,7 @@ pub(super) async fn all(connection: &mut Connection) -> Result<Found, String> {
             all.extend(rules(name, &named, |words| skipped.add(words)));
         }
     }
-    Ok(Found::All { rules: all, skipped: skipped.words, skipped_more: skipped.more })
+    Ok(Found::All { rules: all, skipped })
 }
 
 /// The rules of some names, which may be there or not.
@@ -79,7 +61,7 @@ pub(super) async fn some(connection: &mut Connection, names: HashSet<Vec<u8>>) -
             }
         }
     }
-    Ok(Found::Some { edits, skipped: skipped.words, skipped_more: skipped.more })
+    Ok(Found::Some { edits, skipped })
 }
 
 /// What the server has of each name: of the keys of this family, and of those that matter beside them.

@@ -1,9 +1,6 @@
 //! A connection to redis: its questions are bounded in time and in bytes, and it tells which names have changed.
 
-use super::{
-    Server,
-    formats::{PREFIXES, name_of},
-};
+use super::{Content, Server};
 use crate::{
     dial::{Dialer, Preamble},
     stream::Stream,
@@ -38,7 +35,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 const MOST_CHANGES: usize = 10_000;
 
 /// An open connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     redis: MultiplexedConnection,
     driver: JoinHandle<()>,
     changes: Arc<Changes>,
@@ -47,10 +44,10 @@ pub(super) struct Connection {
 }
 
 /// Why there is no connection.
-pub(super) struct Refusal {
-    pub(super) why: String,
+pub(crate) struct Refusal {
+    pub(crate) why: String,
     /// The server itself has said so.
-    pub(super) said: bool,
+    pub(crate) said: bool,
 }
 
 impl Refusal {
@@ -87,12 +84,12 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects, and asks to be told of changes. The error says why, and no password.
-    pub(super) async fn open(server: &Server, dialer: &Dialer) -> Result<Self, Refusal> {
-        match Self::speaking(server, dialer, ProtocolVersion::RESP3).await? {
+    pub(crate) async fn open(server: &Server, dialer: &Dialer, content: &Arc<impl Content>) -> Result<Self, Refusal> {
+        match Self::speaking(server, dialer, ProtocolVersion::RESP3, content).await? {
             Ok(mut open) => {
                 let mut tracking = cmd("CLIENT");
                 tracking.arg("TRACKING").arg("ON").arg("BCAST");
-                for prefix in PREFIXES {
+                for prefix in content.prefixes() {
                     tracking.arg("PREFIX").arg(prefix);
                 }
                 match tracking.query_async::<()>(&mut open.redis).await {
@@ -105,7 +102,8 @@ impl Connection {
             }
             // Before redis 6.
             Err(error) if speaks_no_resp3(&error) => {
-                let mut open = Self::speaking(server, dialer, ProtocolVersion::RESP2).await?.map_err(|error| Refusal::from(&error))?;
+                let mut open =
+                    Self::speaking(server, dialer, ProtocolVersion::RESP2, content).await?.map_err(|error| Refusal::from(&error))?;
                 open.untold = Some("it does not speak RESP3".into());
                 Ok(open)
             }
@@ -113,16 +111,21 @@ impl Connection {
         }
     }
 
-    async fn speaking(server: &Server, dialer: &Dialer, protocol: ProtocolVersion) -> Result<Result<Self, RedisError>, Refusal> {
+    async fn speaking(
+        server: &Server,
+        dialer: &Dialer,
+        protocol: ProtocolVersion,
+        content: &Arc<impl Content>,
+    ) -> Result<Result<Self, RedisError>, Refusal> {
         let stream = dialer.dial(&server.target, Preamble::None, &[]).await.map_err(|error| Refusal::silent(error.words()))?.stream;
         let left = Arc::new(AtomicUsize::new(LARGEST));
         let stream = Bounded { stream, left: left.clone() };
         let changes = Arc::new(Changes::default());
         let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
         if protocol == ProtocolVersion::RESP3 {
-            let changes = changes.clone();
+            let (changes, content) = (changes.clone(), content.clone());
             config = config.set_push_sender(move |push| {
-                changes.note(push);
+                changes.note(push, &*content);
                 Ok::<_, redis::aio::SendError>(())
             });
         }
@@ -134,12 +137,12 @@ impl Connection {
     }
 
     /// Why changes are not told, where they are not.
-    pub(super) fn untold(&self) -> Option<&str> {
+    pub(crate) fn untold(&self) -> Option<&str> {
         self.untold.as_deref()
     }
 
     /// What questions come to, each an answer or an error of its own.
-    pub(super) async fn ask(&mut self, mut questions: Pipeline) -> Result<Vec<Result<Value, RedisError>>, String> {
+    pub(crate) async fn ask(&mut self, mut questions: Pipeline) -> Result<Vec<Result<Value, RedisError>>, String> {
         if questions.is_empty() {
             return Ok(Vec::new());
         }
@@ -149,7 +152,7 @@ impl Connection {
     }
 
     /// The same for a single one, whose error ends it.
-    pub(super) async fn ask_one<T: FromRedisValue>(&mut self, question: &redis::Cmd) -> Result<T, String> {
+    pub(crate) async fn ask_one<T: FromRedisValue>(&mut self, question: &redis::Cmd) -> Result<T, String> {
         self.left.store(LARGEST, Relaxed);
         let answer = question.query_async(&mut self.redis).await;
         answer.map_err(|error| self.lost(&error))
@@ -161,7 +164,7 @@ impl Connection {
     }
 
     /// Waits until names have changed. The error says why the connection is lost.
-    pub(super) async fn changed(&mut self) -> Result<(), String> {
+    pub(crate) async fn changed(&mut self) -> Result<(), String> {
         let ended = tokio::select! {
             () = self.changes.came.notified() => return Ok(()),
             ended = &mut self.driver => ended,
@@ -173,7 +176,7 @@ impl Connection {
     }
 
     /// The names that have changed since, or nothing where all may have.
-    pub(super) fn take_changes(&mut self) -> Option<HashSet<Vec<u8>>> {
+    pub(crate) fn take_changes(&mut self) -> Option<HashSet<Vec<u8>>> {
         self.left.store(LARGEST, Relaxed);
         let changed = std::mem::take(&mut *self.changes.names.lock().unwrap_or_else(PoisonError::into_inner));
         (!changed.all).then_some(changed.names)
@@ -181,7 +184,7 @@ impl Connection {
 }
 
 impl Changes {
-    fn note(&self, push: PushInfo) {
+    fn note(&self, push: PushInfo, content: &impl Content) {
         if push.kind != PushKind::Invalidate {
             return;
         }
@@ -191,9 +194,9 @@ impl Changes {
                 Value::Array(keys) => {
                     for key in keys {
                         if let Value::BulkString(key) = key
-                            && let Some((_, name)) = name_of(&key)
+                            && let Some(name) = content.name_of(&key)
                         {
-                            changed.names.insert(name.to_vec());
+                            changed.names.insert(name);
                         }
                     }
                 }
