@@ -5,7 +5,7 @@ use tapline::{
     addr::TargetSpec,
     balance::Policy,
     hello::{self, Greeting},
-    pool::Pool,
+    pool::{self, Pool},
     proxy_header::{self, Announcement, Ends, Tlvs, Version},
     route::{Asked, Scheme, Table},
 };
@@ -65,12 +65,24 @@ fn read_a_proxy_header(bencher: Bencher<'_, '_>, version: Version) {
     bencher.bench(|| proxy_header::read(black_box(&bytes)));
 }
 
-#[divan::bench(args = [1, 3, 100])]
-fn pick_a_backend(bencher: Bencher<'_, '_>, backends: usize) {
+/// Each policy over so many targets, with a weight of 1 each, and with 20 different ones. A pick is of another key each time, and is over at once.
+#[divan::bench(args = picking())]
+fn pick_a_backend(bencher: Bencher<'_, '_>, (policy, backends, mixed): &(Policy, usize, bool)) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let specs: Vec<TargetSpec> = (1..=backends).map(|port| port.to_string().parse().expect("a target")).collect();
-    let pool = runtime.block_on(Pool::new(&specs, Policy::RoundRobin)).expect("a pool");
-    bencher.bench(|| black_box(&pool).pick().next());
+    let weight = |port| if *mixed { port % 20 + 1 } else { 1 };
+    let spec = |port| format!("{port},weight={}", weight(port)).parse().expect("a target");
+    let specs: Vec<TargetSpec> = (1..=*backends).map(spec).collect();
+    let pool = runtime.block_on(Pool::new(&specs, *policy)).expect("a pool");
+    let key = std::cell::Cell::new(1_u64);
+    bencher.bench_local(|| {
+        key.set(key.get().wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1));
+        black_box(&pool).pick(pool::Asked { key: Some(key.get()), explain: false }).next()
+    });
+}
+
+fn picking() -> Vec<(Policy, usize, bool)> {
+    let sizes = [(1, false), (1000, false), (1000, true)];
+    Policy::ALL.into_iter().flat_map(|policy| sizes.map(|(backends, mixed)| (policy, backends, mixed))).collect()
 }
 
 /// A name with a rule of its own, one of a wildcard, and one of none, each with four labels.

@@ -265,14 +265,30 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb4)
-            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --resolver --targets-interval --policy --hash --hash-balance --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --simulate --remove --add --plot --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --top --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --resolver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --targets-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --policy)
-                    COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "round-robin random least-connections p2c first rendezvous ring maglev" -- "${cur}"))
+                    return 0
+                    ;;
+                --hash)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hash-balance)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check)
@@ -340,6 +356,18 @@ _tapline() {
                     return 0
                     ;;
                 --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --add)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -439,14 +467,26 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__lb7)
-            opts="-q -h --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --admin --metrics --health --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --resolver --targets-interval --hash --hash-balance --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --admin --metrics --health --seed --connect-timeout --bind-source --keepalive --ca --insecure --response-timeout --idle-timeout --top --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --policy --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --policy)
-                    COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                --resolver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --targets-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hash)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hash-balance)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check)
@@ -509,6 +549,10 @@ _tapline() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --connect-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -559,6 +603,10 @@ _tapline() {
                     ;;
                 --proxy-header-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -W "round-robin random least-connections p2c first rendezvous ring maglev" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -703,7 +751,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__proxy)
-            opts="-q -h --udp --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --metrics --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --udp --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --metrics --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --top --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -961,7 +1009,7 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__sni__subcmd__route)
-            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --routes --routes-interval --unknown-name --no-name --not-tls --bad-hello --allow-private --starttls --test --hello-timeout --policy --hash --hash-balance --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --top --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1004,7 +1052,15 @@ _tapline() {
                     return 0
                     ;;
                 --policy)
-                    COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "round-robin random least-connections p2c first rendezvous ring maglev" -- "${cur}"))
+                    return 0
+                    ;;
+                --hash)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hash-balance)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check)
@@ -1171,12 +1227,20 @@ _tapline() {
             return 0
             ;;
         tapline__subcmd__tls__subcmd__terminate)
-            opts="-q -h --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
+            opts="-q -h --resolver --targets-interval --cert --key --certs --strict-sni --names --ca-out --min-tls --alpn --client-ca --client-cert --allow-client --client-crl --starttls --handshake-timeout --keylog --record-tls --hello-timeout --policy --hash --hash-balance --check --check-interval --check-timeout --rise --fall --no-checks --eject-after --eject-for --when-all-down --slow-start --max-per-target --queue --queue-timeout --failover-timeout --replay --replay-after --max-age --admin --metrics --connect-timeout --bind-source --keepalive --ca --insecure --send-proxy --idle-timeout --half-close-timeout --delay --rate --stall-after --cut-after --reset --seed --record --hex --top --max-connections --threads --connections --for --grace --accept-proxy --proxy-header-timeout --json --quiet --explain --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --resolver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --targets-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cert)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1242,7 +1306,15 @@ _tapline() {
                     return 0
                     ;;
                 --policy)
-                    COMPREPLY=($(compgen -W "round-robin least-connections" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "round-robin random least-connections p2c first rendezvous ring maglev" -- "${cur}"))
+                    return 0
+                    ;;
+                --hash)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hash-balance)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --check)

@@ -100,7 +100,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l rate -d 'Bytes
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
-complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
@@ -115,6 +115,7 @@ never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l udp -d 'Relay UDP: a session for each client address, which ends without a datagram for --idle-timeout (2m unless given) or when the target\'s port is unreachable. The datagrams of more sessions than --max-connections are lost'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
+complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l top -d 'Show targets and connections live, on the whole terminal; `q` ends the view and the run as Ctrl-C does, `?` tells the keys'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand proxy" -l explain -d 'Say each step of each connection'
@@ -167,7 +168,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l rate -d 'By
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-peek" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
@@ -200,8 +201,16 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l starttls -
 smtp\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l test -d 'Say which rule each NAME would get and why, and open no socket but to redis; NAME may be NAME/ALPN[,ALPN...] or http://NAME. Exit 1 if one of them has no route' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
-least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l policy -d 'How the next backend is chosen [default: round-robin]' -r -f -a "round-robin\t'In turn, by weight'
+random\t'Any, by weight'
+least-connections\t'The one with the fewest open for its weight; of equals, who was chosen longest ago'
+p2c\t'Of two drawn by weight, the one with fewer open for its weight'
+first\t'The first that has room (max=N), in the order given'
+rendezvous\t'By key: the highest score; moves only the keys of who goes'
+ring\t'By key: the next point on a ring (ketama)'
+maglev\t'By key: its place in a table (Maglev)'"
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hash -d 'What of a client is its key, for rendezvous, ring and maglev: ip (the peer\'s address), ip-port, proxy-src (who a PROXY header announces, else the peer) or sni [default: proxy-src with --accept-proxy, else ip]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hash-balance -d 'For ring: pass over backends that have more than so many percent of their share of what is open, 101 to 1000 (125 is common) [default: never, so that a key stays where it is]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l check-timeout -d 'For one check' -r
@@ -233,7 +242,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l rate -d 'B
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
@@ -250,6 +259,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l no-checks 
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l top -d 'Show targets and connections live, on the whole terminal; `q` ends the view and the run as Ctrl-C does, `?` tells the keys'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l explain -d 'Say each step of each connection'
@@ -275,8 +285,16 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l handsh
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l keylog -d 'Append the secrets of all TLS sessions to FILE, in tls-terminate those with tls: targets too, for Wireshark (NSS key log format, what others take from SSLKEYLOGFILE, which is not read). Made for its owner alone: who has it can read the sessions' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record-tls -d 'Record what clients and tapline exchange to a pcapng FILE ("-" for stdout), encrypted as it is, from the first byte to the last alert, with the keys in it: Wireshark decrypts it. The packets are made up, their addresses, times and bytes are real. Made for its owner alone' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hello-timeout -d 'For the whole ClientHello, from the accept or the PROXY header on' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
-least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l policy -d 'How the next backend is chosen [default: round-robin]' -r -f -a "round-robin\t'In turn, by weight'
+random\t'Any, by weight'
+least-connections\t'The one with the fewest open for its weight; of equals, who was chosen longest ago'
+p2c\t'Of two drawn by weight, the one with fewer open for its weight'
+first\t'The first that has room (max=N), in the order given'
+rendezvous\t'By key: the highest score; moves only the keys of who goes'
+ring\t'By key: the next point on a ring (ketama)'
+maglev\t'By key: its place in a table (Maglev)'"
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hash -d 'What of a client is its key, for rendezvous, ring and maglev: ip (the peer\'s address), ip-port, proxy-src (who a PROXY header announces, else the peer) or sni [default: proxy-src with --accept-proxy, else ip]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hash-balance -d 'For ring: pass over backends that have more than so many percent of their share of what is open, 101 to 1000 (125 is common) [default: never, so that a key stays where it is]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l check-timeout -d 'For one check' -r
@@ -308,7 +326,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l rate -
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
@@ -325,14 +343,23 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l no-che
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l top -d 'Show targets and connections live, on the whole terminal; `q` ends the view and the run as Ctrl-C does, `?` tells the keys'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l resolver -d 'Ask this DNS server for dns: and srv: targets, not those of the system' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l targets-interval -d 'From one reading of all sources of targets to the next, beside what is noticed at once' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
-least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l policy -d 'How the next backend is chosen [default: round-robin]' -r -f -a "round-robin\t'In turn, by weight'
+random\t'Any, by weight'
+least-connections\t'The one with the fewest open for its weight; of equals, who was chosen longest ago'
+p2c\t'Of two drawn by weight, the one with fewer open for its weight'
+first\t'The first that has room (max=N), in the order given'
+rendezvous\t'By key: the highest score; moves only the keys of who goes'
+ring\t'By key: the next point on a ring (ketama)'
+maglev\t'By key: its place in a table (Maglev)'"
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l hash -d 'What of a client is its key, for rendezvous, ring and maglev: ip (the peer\'s address), ip-port, proxy-src (who a PROXY header announces, else the peer) or sni [default: proxy-src with --accept-proxy, else ip]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l hash-balance -d 'For ring: pass over backends that have more than so many percent of their share of what is open, 101 to 1000 (125 is common) [default: never, so that a key stays where it is]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l check-timeout -d 'For one check' -r
@@ -351,6 +378,9 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay-after -d 
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l simulate -d 'Say what N clients, each with a key of its own, would come to, and open no socket; LISTEN is left out, and a TARGET may be any name. All policies, unless one is given' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l remove -d 'Take this target away, and say which part of the keys has another target then; "due" is the part that must' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l add -d 'Add this target, likewise' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -364,7 +394,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l rate -d 'Bytes a
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l stall-after -d 'Deliver so many bytes, then nothing more; the other direction goes on' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l cut-after -d 'Reset both sides once so many bytes were delivered' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l reset -d 'Reset this share of the connections, at a random one of the first 65,535 bytes (the early ones more often) or in place of the first end' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l seed -d 'Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l record -d 'Record all connections to a pcapng FILE ("-" for stdout), as the client sees them, and in clear where the TLS is tapline\'s own (`tls-terminate`, a tls: target). The packets are made up, their addresses, times and bytes are real. A slow disk slows the connections; nothing is left out' -r -F
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-connections -d 'Connections at a time; more wait in the backlog [default: what the limit on open files allows]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l threads -d 'Threads that connections are served on [default: one for each CPU]' -r
@@ -378,16 +408,18 @@ always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay -d 'Where a target takes a connection and ends or resets it before its first byte, send the next target what the client has said so far, up to 64 KiB'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l plot -d 'Draw the shares as bars'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l insecure -d 'Do not check who a tls: target is'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l hex -d 'Show the bytes of both directions on stderr as `hexdump -C` does. Each read begins with a line: connection, client, `>` (from the client) or `<` (to it), local time to the microsecond, length, offsets of its first and last byte'
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l top -d 'Show targets and connections live, on the whole terminal; `q` ends the view and the run as Ctrl-C does, `?` tells the keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l explain -d 'Say each step of each connection'
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l resolver -d 'Ask this DNS server for dns: and srv: targets, not those of the system' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l targets-interval -d 'From one reading of all sources of targets to the next, beside what is noticed at once' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
-least-connections\t'The one with the fewest open for its weight'"
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l hash -d 'What of a client is its key, for rendezvous, ring and maglev: ip (the peer\'s address), ip-port, proxy-src (who a PROXY header announces, else the peer) or sni [default: proxy-src with --accept-proxy, else ip]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l hash-balance -d 'For ring: pass over backends that have more than so many percent of their share of what is open, 101 to 1000 (125 is common) [default: never, so that a key stays where it is]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check -d 'What a check does: connect, tls[:NAME], send:TEXT, expect:TEXT, http:/PATH or exec:COMMAND; may be given again, for steps in order [default: connect]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-interval -d 'From one check of a backend to the next; the first ones are made at once, later ones spread over this time' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l check-timeout -d 'For one check' -r
@@ -404,6 +436,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue-timeout -d
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l health -d 'Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l seed -d 'Repeat the random choices of an earlier run [default: a new one]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l bind-source -d 'The address of this machine that connections to targets come from' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l keepalive -d 'Probe clients and targets (TCP) after so long without a byte; the third unanswered probe ends the connection. Whole seconds, at most 32767' -r
@@ -417,11 +450,20 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l for -d 'Stop aft
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l grace -d 'How long connections may go on after SIGINT or SIGTERM; a second signal ends them. Half a second later, what is not read on stdout is lost (exit 5)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l accept-proxy -d 'Peers that must begin with a PROXY header and are believed: a network, an address, "unix"; may be given again' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l proxy-header-timeout -d 'For the whole PROXY header, from the accept on' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l policy -d 'How the next backend is chosen' -r -f -a "round-robin\t'In turn, by weight'
+random\t'Any, by weight'
+least-connections\t'The one with the fewest open for its weight; of equals, who was chosen longest ago'
+p2c\t'Of two drawn by weight, the one with fewer open for its weight'
+first\t'The first that has room (max=N), in the order given'
+rendezvous\t'By key: the highest score; moves only the keys of who goes'
+ring\t'By key: the next point on a ring (ketama)'
+maglev\t'By key: its place in a table (Maglev)'"
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l color -d 'Colour: auto, always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l no-checks -d 'Do not check; a backend that refuses is still passed over, and ejected'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l insecure -d 'Do not check who a tls: target is'
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l top -d 'Show targets and connections live, on the whole terminal; `q` ends the view and the run as Ctrl-C does, `?` tells the keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l json -d 'JSON Lines on both streams, with stable keys'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -s q -l quiet -d 'Only results and errors'
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l explain -d 'Say each step of each connection'

@@ -6,6 +6,7 @@ mod faults;
 mod given;
 mod health;
 mod limits;
+mod policy;
 mod routes;
 mod sources;
 mod tls;
@@ -16,9 +17,12 @@ pub use faults::Faults;
 pub use given::Given;
 pub use health::Health;
 pub use limits::{Failover, Places};
+pub use policy::{Choosing, Known};
 pub use routes::Routes;
 pub use sources::Sources;
 pub use tls::{StarttlsName, Tls};
+
+pub use crate::top::Top;
 
 use crate::{
     serve::Session,

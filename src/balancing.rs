@@ -28,7 +28,7 @@ impl Balancing {
         session: &Session,
     ) -> anyhow::Result<Self> {
         let pool = Pool::new(&sources.fixed(), settings).await?;
-        let loaded = session.preparing(sources.load(&pool, &dialer, false)).await??;
+        let loaded = session.preparing(sources.load(&pool, &dialer)).await??;
         Ok(Self { pool, loaded: Mutex::new(Some(loaded)), dialer, checks })
     }
 

@@ -12,6 +12,7 @@ mod documents;
 mod identity;
 mod report;
 mod serve;
+mod top;
 mod watching;
 
 use args::Cli;

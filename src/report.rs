@@ -4,24 +4,27 @@
 //! Rules of the output: lower-case first letters and no full stops; `tapline:` before errors; untrusted text is escaped
 //! before a terminal can see it; events may be dropped (and are counted), results and received bytes may not.
 
+mod curtain;
 mod escape;
 mod human;
 mod table;
 mod writer;
 
+pub use curtain::{Curtain, Drawn, Line};
 pub use escape::{item, json, safe};
-pub use human::{bytes, counted, span};
+pub use human::{bytes, counted, phase, span};
 pub use table::{table, text, wide_table, width};
 
 use crate::{
     args::{Color, Output, UsageError},
     serve::exit,
 };
+use curtain::Behind;
 use indicatif::MultiProgress;
 use jiff::Zoned;
 use serde::Serialize;
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     sync::{
         Arc, OnceLock,
@@ -66,6 +69,8 @@ pub struct Reporter {
     stdout_done: CancellationToken,
     /// Progress bars, drawn on stderr below the events.
     pub bars: MultiProgress,
+    /// What a full-screen view is drawn over.
+    pub curtain: Curtain,
 }
 
 /// In which form things are said.
@@ -114,6 +119,8 @@ impl Reporter {
         let dropped = Arc::new(AtomicU64::new(0));
         let (stdout_closed, stderr_closed) = (CancellationToken::new(), CancellationToken::new());
         let stdout_failed = Arc::<OnceLock<io::Error>>::default();
+        let curtain = Curtain::default();
+        let stderr = Behind { stream: stderr, curtain: curtain.clone() };
         let (stderr, stderr_done) = writer(Box::new(stderr), style, dropped.clone(), bars.clone(), stderr_closed.clone(), Arc::default());
         let (stdout, stdout_done) =
             writer(Box::new(stdout), style, Arc::default(), bars.clone(), stdout_closed.clone(), stdout_failed.clone());
@@ -133,12 +140,24 @@ impl Reporter {
             stderr_done,
             stdout_done,
             bars,
+            curtain,
         }
     }
 
     /// In which form things are said.
     pub fn style(&self) -> Style {
         self.style
+    }
+
+    /// The terminal for a full-screen view, and what it is drawn over there: what is said, where stderr is a terminal; else stdout,
+    /// where that is one. Whoever draws is the only one who writes to it, until the curtain is lifted.
+    pub fn terminal(&self) -> Option<(Box<dyn Write + Send>, Drawn, Look)> {
+        #[expect(clippy::disallowed_methods, reason = "nothing else is printed there meanwhile")]
+        match (self.style.stderr, self.style.stdout) {
+            (look, _) if look.terminal => Some((Box::new(io::stderr()), Drawn::OverStderr, look)),
+            (_, look) if look.terminal => Some((Box::new(io::stdout()), Drawn::Beside, look)),
+            _ => None,
+        }
     }
 
     /// Where the core's events go.

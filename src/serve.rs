@@ -18,6 +18,7 @@ use std::{
 use tapline::{
     addr::{Endpoint, ListenAddr},
     announced::Announced,
+    connections::Connections,
     datagram::{DatagramHandler, DatagramServer},
     descriptors,
     event::{Event, Events},
@@ -48,6 +49,8 @@ pub mod exit {
 pub struct Session {
     pub reporter: Reporter,
     pub shutdown: Shutdown,
+    /// Who is connected, where somebody wants to see it.
+    pub connections: OnceLock<Connections>,
     /// Until when who does not read is waited for.
     farewell: OnceLock<Instant>,
     /// What counts the events of connections, where somebody wants to know.
@@ -62,6 +65,7 @@ impl Session {
         Self {
             reporter,
             shutdown: Shutdown::new(),
+            connections: OnceLock::new(),
             farewell: OnceLock::new(),
             counts: OnceLock::new(),
             limit: Arc::default(),
@@ -144,6 +148,7 @@ impl Serve {
         session: &Session,
         started: impl FnOnce(&Endpoint),
     ) -> anyhow::Result<ExitCode> {
+        let server = server.listed_in(session.connections.get().cloned());
         let addr = server.addr().clone();
         let handler = Announced::new(handler, self.accept_proxy.clone(), self.proxy_header_timeout);
         let serving = async |limits: &Limits, events: &Events| server.serve(Arc::new(handler), limits, &session.shutdown, events).await;

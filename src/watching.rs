@@ -49,6 +49,11 @@ impl Watch {
         }
     }
 
+    /// Whether bytes are shown on stderr.
+    pub fn shows_bytes(&self) -> bool {
+        self.hex
+    }
+
     /// Starts what was asked for.
     pub async fn start(&self, reporter: &Reporter) -> anyhow::Result<(Vec<Tap>, Watching)> {
         let mut watching = Vec::new();

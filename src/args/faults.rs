@@ -2,14 +2,10 @@
 
 use super::{UsageError, duration};
 use clap::{ArgAction, Args};
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    num::NonZeroU64,
-    str::FromStr,
-    time::Duration,
-};
+use std::{num::NonZeroU64, str::FromStr, time::Duration};
 use tapline::{
     fault::{self, Delay, Direction, Lane, Share},
+    random::new_seed,
     relay::Timeouts,
 };
 
@@ -33,9 +29,9 @@ pub struct Faults {
     /// place of the first end
     #[arg(long, value_name = "PERCENT%", action = ArgAction::Append, value_parser = directed(share))]
     reset: Vec<Directed<Share>>,
-    /// Repeat the random choices of an earlier run [default: a new one, which is said]
+    /// Repeat the random choices of an earlier run [default: a new one, which is said where there are faults]
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
 }
 
 /// A value and the direction that it is for; without one it is for both.
@@ -46,6 +42,16 @@ struct Directed<T> {
 }
 
 impl Faults {
+    /// For where nothing else is random.
+    pub fn check_seed(&self) -> Result<(), UsageError> {
+        let Self { delay, rate, stall_after, cut_after, reset, seed } = self;
+        if seed.is_some() && delay.is_empty() && rate.is_empty() && stall_after.is_empty() && cut_after.is_empty() && reset.is_empty() {
+            let why = "--seed has nothing to choose without --delay, --rate, --stall-after, --cut-after or --reset";
+            return Err(UsageError(why.into()));
+        }
+        Ok(())
+    }
+
     /// The faults, where there are any.
     pub fn given(&self, timeouts: Timeouts) -> Result<Option<fault::Faults>, UsageError> {
         let delay = per_direction("--delay", &self.delay)?;
@@ -71,21 +77,10 @@ impl Faults {
             }
         }
         if up.is_empty() && down.is_empty() && whole.is_none() {
-            return match self.seed {
-                Some(_) => {
-                    Err(UsageError("--seed has nothing to choose without --delay, --rate, --stall-after, --cut-after or --reset".into()))
-                }
-                None => Ok(None),
-            };
+            return Ok(None);
         }
         Ok(Some(fault::Faults { up, down, reset: whole, seed: self.seed.unwrap_or_else(new_seed) }))
     }
-}
-
-/// Short enough to be typed again.
-pub(super) fn new_seed() -> u64 {
-    // The standard library's own source of randomness for its hash maps.
-    RandomState::new().build_hasher().finish() >> 40
 }
 
 fn per_direction<T: Copy>(flag: &str, given: &[Directed<T>]) -> Result<[Option<T>; 2], UsageError> {

@@ -1,9 +1,10 @@
 //! The flags of commands that balance connections: going on to the next target, and how many connections and how old.
 
-use super::{duration, faults};
+use super::duration;
+use crate::report::Style;
 use clap::Args;
 use std::{num::NonZeroUsize, time::Duration};
-use tapline::{dial::Dialer, forward, pool, proxy_header::Version, relay};
+use tapline::{dial::Dialer, forward, pool, proxy_header::Version, random::new_seed, relay};
 
 /// How many connections a target has at a time, and who waits.
 #[derive(Args, Clone, Copy, Debug)]
@@ -52,13 +53,21 @@ pub struct Failover {
 const TREATMENTS: [&str; 7] = ["delay", "rate", "stall_after", "cut_after", "reset", "hex", "record"];
 
 impl Failover {
-    /// How connections go to targets.
-    pub fn settings(self, dialer: Dialer, announce: Option<Version>, relay: relay::Settings) -> forward::Settings {
+    /// How connections go to targets; picks are told in this style of telling.
+    pub fn settings(
+        self,
+        dialer: Dialer,
+        announce: Option<Version>,
+        relay: relay::Settings,
+        seed: Option<u64>,
+        style: Style,
+    ) -> forward::Settings {
         let settings = forward::Settings::new(dialer, announce, relay);
         forward::Settings {
             connect_budget: self.failover_timeout.unwrap_or(settings.connect_budget),
             replay: self.replay.then_some(forward::Replay { after: self.replay_after }),
-            max_age: self.max_age.map(|age| forward::MaxAge { age, seed: faults::new_seed() }),
+            max_age: self.max_age.map(|age| forward::MaxAge { age, seed: seed.unwrap_or_else(new_seed) }),
+            explain: style.explain,
             ..settings
         }
     }

@@ -31,7 +31,7 @@ pub struct Sources {
     /// set or list of HOST:PORT with options, or a hash of HOST:PORT and weights; KEY is "targets" if it is not given. Whoever may list
     /// processes sees the password. "-": a line adds a target or changes its options, -TARGET removes it; at the end of stdin the
     /// targets stay.
-    #[arg(required = true, value_name = "TARGET", allow_hyphen_values = false)]
+    #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     /// Ask this DNS server for dns: and srv: targets, not those of the system
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = server, help_heading = "Balancing")]
@@ -42,6 +42,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// As they were written.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().map(String::as_str)
+    }
+
     /// What was written. It is not done while the arguments are read, which would show a password where one is wrong.
     pub fn read(&self, serve: &Serve) -> Result<discovery::Sources, UsageError> {
         let wrong = |error: AddrError| UsageError(error.to_string());

@@ -231,17 +231,10 @@ impl Show for Answer {
 
 /// The state, and for how long where that is known.
 fn state(listed: &Listed) -> String {
-    let mut text = listed.state.to_string();
-    if listed.backup {
-        text += " backup";
-    }
-    if let Some(left) = listed.ejected_for_ms {
-        text += &format!(" for {}", span(Duration::from_millis(left)));
-    }
-    if let Some(left) = listed.reset_in_ms {
-        text += &format!(", reset in {}", span(Duration::from_millis(left)));
-    }
-    text
+    let backup = if listed.backup { " backup" } else { "" };
+    let left =
+        |before: &str, millis: Option<u64>| millis.map_or(String::new(), |left| format!("{before}{}", span(Duration::from_millis(left))));
+    format!("{}{backup}{}{}", listed.state, left(" for ", listed.ejected_for_ms), left(", reset in ", listed.reset_in_ms))
 }
 
 fn last(Last { why, ago_ms }: &Last) -> String {

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
 use tapline::{
-    addr::ListenAddr,
+    addr::{Endpoint, ListenAddr},
     event::End,
     health::Step,
     http::{self, Balancer, Timeouts},
@@ -21,6 +21,8 @@ use tapline::{
 /// is left. Upgrades (WebSocket) are not passed on.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline lb7 8080 h1:80 h2:80,weight=3", after_help = AFTER)]
+// Requests differ more than connections: the better of two copes with that.
+#[command(mut_arg("policy", |policy| policy.help("How the next backend is chosen").default_value("p2c")))]
 pub struct Lb7 {
     /// Where to listen
     listen: ListenAddr,
@@ -35,6 +37,9 @@ pub struct Lb7 {
     /// Check backends by GET on this path; 200 to 399 is well. The same as --check http:PATH [default: by connecting]
     #[arg(long, value_name = "PATH", value_parser = Step::http, help_heading = "Checking", conflicts_with = "check")]
     health: Option<Step>,
+    /// Repeat the random choices of an earlier run [default: a new one]
+    #[arg(long, value_name = "N", help_heading = "Balancing")]
+    seed: Option<u64>,
     #[command(flatten)]
     connect: args::Connect,
     /// From the end of a request to the head of the backend's answer
@@ -43,6 +48,8 @@ pub struct Lb7 {
     /// For a client that neither asks nor reads, and a body that does not go on ("off" for never)
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = args::limit, help_heading = "HTTP")]
     idle_timeout: Limit,
+    #[command(flatten)]
+    top: args::Top,
     #[command(flatten)]
     serve: args::Serve,
 }
@@ -55,15 +62,23 @@ Examples:
 impl Lb7 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let sources = self.sources.read(&self.serve)?;
+        let mut seeing = self.top.open(&self.serve, &[], session)?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let checks = self.balance.health.checks(self.health, None)?;
         let timeouts = Timeouts { response: self.response_timeout, idle: self.idle_timeout.0 };
-        let balancing = Balancing::new(&sources, self.balance.pool(self.places), checks, dialer.clone(), session).await?;
+        let settings = self.balance.pool(self.places, self.seed, &self.serve, args::Known::Nothing)?;
+        let balancing = Balancing::new(&sources, settings, checks, dialer.clone(), session).await?;
         let handler = Balanced(Balancer::new(balancing.pool.clone(), dialer, timeouts));
         let server = self.serve.bind(&self.listen, session).await?;
         // Requests are not cut off: hyper has their connections.
         self.control.bind("lb7", balancing.named("lb7"), false, session).await?;
-        self.serve.run(server, handler, session, |_| balancing.start(session)).await
+        let started = |addr: &Endpoint| {
+            balancing.start(session);
+            seeing.start("lb7", addr, balancing.named("lb7"), session);
+        };
+        let served = self.serve.run(server, handler, session, started).await;
+        seeing.finish();
+        served
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
 use tapline::{
-    addr::{ListenAddr, Target, TargetSpec},
+    addr::{Endpoint, ListenAddr, Target, TargetSpec},
     balance::Policy,
     datagram::{DatagramRelay, DatagramServer},
     event::End,
@@ -39,6 +39,8 @@ pub struct Proxy {
     #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
+    top: args::Top,
+    #[command(flatten)]
     serve: args::Serve,
 }
 
@@ -53,7 +55,8 @@ Examples:
   tapline proxy 0 builtin:echo -- nc -N {host} {port}  with a port of the kernel's choice";
 
 /// What datagrams do not have: faults, recordings and PROXY headers are of streams.
-const NOT_WITH_UDP: [&str; 15] = [
+const NOT_WITH_UDP: [&str; 16] = [
+    "top",
     "bind_source",
     "keepalive",
     "accept_proxy",
@@ -78,17 +81,22 @@ impl Proxy {
         if self.udp {
             return self.run_udp(session).await;
         }
+        self.relay.faults.check_seed()?;
+        let mut seeing = self.top.open(&self.serve, &[("--hex", self.relay.watch.shows_bytes())], session)?;
         let pool = Pool::new(&[self.target], Policy::default()).await?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
-        self.figures.bind("proxy", vec![("proxy".into(), pool.clone())], session).await?;
+        let named = vec![("proxy".into(), pool.clone())];
+        self.figures.bind("proxy", named.clone(), session).await?;
         let settings = Arc::new(Settings::new(dialer, self.announce.version(), relay));
         let forward = Forward { pool: pool.clone(), settings: settings.clone() };
-        let started = |_: &_| {
+        let started = |addr: &Endpoint| {
             pool.announce(&session.reporter.events());
             settings.relay.announce(&session.reporter.events());
+            seeing.start("proxy", addr, named, session);
         };
         let served = self.serve.run(server, Relayed(forward), session, started).await;
+        seeing.finish();
         Pool::report(&[pool], &session.reporter.events());
         watching.finish(served, session).await
     }

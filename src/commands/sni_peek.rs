@@ -158,6 +158,7 @@ impl Listening {
             }
             Then::Alert | Then::Close => None,
         };
+        relay.faults.check_seed()?;
         let (server, relay, watching) = relay.bind(&serve, listen, session).await?;
         let pool = target.as_ref().map(|(pool, _)| pool.clone());
         let next = match target {

@@ -11,7 +11,7 @@ use offline::Question;
 use router::{Otherwise, Router, Way};
 use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
-    addr::{ListenAddr, Target, TargetSpec},
+    addr::{Endpoint, ListenAddr, Target, TargetSpec},
     balance::Policy,
     control::Pools,
     dial::{Chosen, Dialer, Options, Reach},
@@ -61,6 +61,8 @@ pub struct SniRoute {
     #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
+    top: args::Top,
+    #[command(flatten)]
     serve: args::Serve,
 }
 
@@ -109,6 +111,8 @@ impl SniRoute {
         let events = session.reporter.events();
         let starttls = self.routing.starttls.map(Starttls::from);
         self.check(starttls)?;
+        let mut seeing =
+            self.top.open(&self.serve, &[("--hex", self.relay.watch.shows_bytes()), ("--test", !self.routing.test.is_empty())], session)?;
         let connect = self.connect;
         let dialer = session.reading(move || connect.dialer()).await?;
         let follow = self.routes.follow(session, &events);
@@ -128,6 +132,7 @@ impl SniRoute {
         let flags = ["--unknown-name", "--no-name", "--not-tls", "--bad-hello"];
         let named = flags.iter().zip(&others).filter_map(|(flag, pool)| Some(((*flag).into(), pool.clone()?))).collect();
         let pools = AllPools { live: live.clone(), fixed: named };
+        let shown = pools.clone();
         let announce = self.announce.version();
 
         let (server, relay, watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
@@ -135,7 +140,7 @@ impl SniRoute {
         let own = server.addr().socket_addr();
         let reaching = |chosen| Dialer { options: Options { reach: Reach { own, chosen }, ..dialer.options }, ..dialer.clone() };
         let chosen = if self.routing.allow_private { Chosen::Any } else { Chosen::Public };
-        let settings = Arc::new(self.failover.settings(reaching(None), announce, relay));
+        let settings = Arc::new(self.failover.settings(reaching(None), announce, relay, self.relay.faults.seed, session.reporter.style()));
         let through = Arc::new(Settings { dialer: reaching(Some(chosen)), ..(*settings).clone() });
         let forward = |pool| Way::Targets(Arc::new(Forward { pool, settings: settings.clone() }));
         let mut others = others.into_iter().map(|pool| pool.map(forward));
@@ -143,7 +148,7 @@ impl SniRoute {
         let otherwise = Otherwise { unknown_name: other(), no_name: other(), not_tls: other(), bad_hello: other() };
         let forwards = Arc::new(Forwards {
             settings: settings.clone(),
-            pool: self.balance.pool(self.places),
+            pool: self.balance.pool(self.places, self.relay.faults.seed, &self.serve, args::Known::Name)?,
             checks: self.balance.health.checks(None, announce)?,
             controlled: self.control.is_controlled(),
             shutdown: session.shutdown.clone(),
@@ -162,7 +167,7 @@ impl SniRoute {
             starttls,
             told: !session.reporter.style().quiet && (session.reporter.style().json || session.reporter.style().explain),
         };
-        let started = |_: &_| {
+        let started = |addr: &Endpoint| {
             forwards.begin_all(&live);
             for pool in &fixed {
                 pool.announce(&events);
@@ -175,8 +180,10 @@ impl SniRoute {
                 ));
             }
             loaded.follow(follow);
+            seeing.start("sni-route", addr, shown, session);
         };
         let served = Box::pin(self.serve.run(server, router, session, started)).await;
+        seeing.finish();
         forwards.report(&live, &fixed);
         watching.finish(served, session).await
     }
@@ -211,6 +218,7 @@ fn speaks(spec: &TargetSpec, starttls: Option<Starttls>) -> Result<(), String> {
 }
 
 /// The pools of the rules, and those for who fits none.
+#[derive(Clone)]
 struct AllPools {
     live: Live<Kept>,
     fixed: Vec<(Arc<str>, Pool)>,

@@ -43,6 +43,8 @@ pub struct TlsTerminate {
     #[command(flatten)]
     relay: args::Relay,
     #[command(flatten)]
+    top: args::Top,
+    #[command(flatten)]
     serve: args::Serve,
 }
 
@@ -58,6 +60,7 @@ Examples:
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
         let sources = self.sources.read(&self.serve)?;
+        let mut seen_live = self.top.open(&self.serve, &[("--hex", self.relay.watch.shows_bytes())], session)?;
         self.tls.watch.check(&self.serve, &session.reporter, &[("--record", self.relay.watch.recorded())])?;
         let seeing = session.preparing(self.tls.watch.open()).await??;
         let keys = seeing.of_clients();
@@ -74,13 +77,14 @@ impl TlsTerminate {
         let announce = self.announce.version();
         // One target is all there is: what its checks said would change nothing.
         let checks = self.balance.health.checks(None, announce)?.filter(|_| !sources.is_one() || self.control.is_controlled());
-        let balancing = Balancing::new(&sources, self.balance.pool(self.places), checks, dialer.clone(), session).await?;
+        let settings = self.balance.pool(self.places, self.relay.faults.seed, &self.serve, args::Known::Name)?;
+        let balancing = Balancing::new(&sources, settings, checks, dialer.clone(), session).await?;
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;
         self.control.bind("tls-terminate", balancing.named("tls-terminate"), true, session).await?;
         let server = server.watched_by(seeing.wire());
         shown.publish()?;
         let notes = session.preparing(seeing.start(&mut watching, &session.reporter)).await??;
-        let settings = Arc::new(self.failover.settings(dialer, announce, relay));
+        let settings = Arc::new(self.failover.settings(dialer, announce, relay, self.relay.faults.seed, session.reporter.style()));
         let forward = Forward { pool: balancing.pool.clone(), settings: settings.clone() };
         let events = session.reporter.events();
         let started = |addr: &Endpoint| {
@@ -90,9 +94,11 @@ impl TlsTerminate {
                 session.reporter.note(note);
             }
             shown.announce(addr, session);
+            seen_live.start("tls-terminate", addr, balancing.named("tls-terminate"), session);
         };
         // `shown` owns the CA's file: it is there as long as the command runs.
         let served = self.serve.run(server, Terminated { terminator, forward }, session, started).await;
+        seen_live.finish();
         balancing.finish(session);
         watching.finish(served, session).await
     }

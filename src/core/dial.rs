@@ -20,6 +20,7 @@ use std::{
     borrow::Cow,
     io,
     net::SocketAddr,
+    pin::{Pin, pin},
     time::{Duration, Instant},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
@@ -106,20 +107,18 @@ impl DialError {
 }
 
 /// What `connecting` to the target comes to by the deadline. How long it took is the caller's to say.
-// Not an `async fn`, which would keep its arguments twice.
-pub(crate) fn within<T>(
+// Pinned by the caller: what is moved into a future and awaited there has room in it twice.
+pub(crate) async fn within<T>(
     limit: Duration,
     target: &Target,
-    connecting: impl Future<Output = io::Result<T>>,
-) -> impl Future<Output = Result<T, DialError>> {
-    async move {
-        let (error, timed_out) = match tokio::time::timeout(limit, connecting).await {
-            Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(error)) => (error, false),
-            Err(_) => (io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {limit:?}")), true),
-        };
-        Err(DialError { target: target.clone(), error, timed_out, elapsed: Duration::ZERO })
-    }
+    connecting: Pin<&mut impl Future<Output = io::Result<T>>>,
+) -> Result<T, DialError> {
+    let (error, timed_out) = match tokio::time::timeout(limit, connecting).await {
+        Ok(Ok(connected)) => return Ok(connected),
+        Ok(Err(error)) => (error, false),
+        Err(_) => (io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {limit:?}")), true),
+    };
+    Err(DialError { target: target.clone(), error, timed_out, elapsed: Duration::ZERO })
 }
 
 impl Dialer {
@@ -133,7 +132,7 @@ impl Dialer {
     /// The name has no address, no address took the connection, the handshake failed, the time was over.
     pub async fn dial(&self, target: &Target, preamble: Preamble<'_>, first: &[u8]) -> Result<Dialed, DialError> {
         let started = Instant::now();
-        let connecting = self.connect(target, preamble, first, started.checked_add(self.connect_timeout));
+        let connecting = pin!(self.connect(target, preamble, first, started.checked_add(self.connect_timeout)));
         let (stream, addr, sent) =
             within(self.connect_timeout, target, connecting).await.map_err(|error| DialError { elapsed: started.elapsed(), ..error })?;
         Ok(Dialed { stream, addr, elapsed: started.elapsed(), sent })
@@ -156,7 +155,7 @@ impl Dialer {
                     _ if header.is_empty() => Cow::Borrowed(first),
                     _ => Cow::Owned([header, first].concat()),
                 };
-                let (tcp, addr, sent) = connect_host(to, self.options, &early, deadline).await?;
+                let (tcp, addr, sent) = connect_host(to, &self.options, &early, deadline).await?;
                 let stream = Stream::from(tcp);
                 stream.traffic().add_sent(sent);
                 (stream, Endpoint::tcp(addr), sent)
@@ -236,7 +235,7 @@ fn unresolved(name: &str, error: &io::Error) -> Unresolved {
 
 async fn connect_host(
     to: &HostPort,
-    options: Options,
+    options: &Options,
     first: &[u8],
     deadline: Option<Instant>,
 ) -> io::Result<(TcpStream, SocketAddr, usize)> {
@@ -245,7 +244,13 @@ async fn connect_host(
     if let (Host::Ip(_), [addr]) = (&to.host, found.as_slice()) {
         return options.connect(*addr, first, deadline).await.map(|(tcp, sent)| (tcp, *addr, sent));
     }
-    let mut left = interleaved(found).into_iter();
+    // Boxed: the room for several attempts is not that of every dial.
+    Box::pin(race(found, *options, deadline)).await
+}
+
+/// Tries addresses beside each other, each a little later than the one before.
+async fn race(addrs: Vec<SocketAddr>, options: Options, deadline: Option<Instant>) -> io::Result<(TcpStream, SocketAddr, usize)> {
+    let mut left = interleaved(addrs).into_iter();
     let mut attempts = JoinSet::new();
     let mut last = None;
     loop {

@@ -15,6 +15,7 @@ use crate::{
     capture::Summary,
     fault::{Direction, Kind, Lane, Share},
     hello::Recognised,
+    pool::Picked,
     pool::Serving,
     reload::What,
     route::Routed,
@@ -69,6 +70,12 @@ pub enum Event {
         /// In the queue for a place.
         #[serde(rename = "waited_ms", serialize_with = "maybe_millis")]
         waited: Option<Duration>,
+    },
+    /// A target was chosen for a connection: who was in the draw, and why one won. Only where it is asked for.
+    Picked {
+        id: ConnId,
+        #[serde(flatten)]
+        picked: Box<Picked>,
     },
     /// A connection waits for a place at a target: all that may be chosen have as many as they may have. `before` others wait
     /// already.
@@ -172,6 +179,7 @@ pub(crate) fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
 pub(crate) fn maybe_millis<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match duration {
         Some(duration) => millis(duration, serializer),

@@ -5,7 +5,7 @@ mod line;
 
 pub use line::Line;
 
-use crate::event::millis;
+use crate::{event::millis, random::Random};
 use serde::Serialize;
 use std::{fmt, num::NonZeroU64, time::Duration};
 
@@ -126,7 +126,7 @@ impl Faults {
         let drawn = |salt: u64, share: Option<Share>| {
             let mut random = Random::new(self.seed, id, salt);
             let hit = share.is_some_and(|share| random.unit() * 100.0 < share.0);
-            hit.then(|| (random.unit() < 0.5, random.reset_point()))
+            hit.then(|| (random.unit() < 0.5, reset_point(&mut random)))
         };
         let (up, down) = (drawn(1, self.up.reset), drawn(2, self.down.reset));
         let mut resets = Resets { up: up.map(|(_, at)| at), down: down.map(|(_, at)| at) };
@@ -238,40 +238,11 @@ impl fmt::Display for Share {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). Its own few lines: the numbers
-/// must be the same in every version and on every machine, which no crate promises.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// The generator of one choice about one connection.
-    pub(crate) fn new(seed: u64, id: u64, salt: u64) -> Self {
-        let mut random = Self(seed);
-        for part in [id, salt] {
-            random = Self(random.next() ^ part);
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to 1, without 1.
-    pub(crate) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// From 0 to 65,534, each power of two as likely as the next, so that short exchanges are hit in the middle too. Whole
-    /// numbers only: the precision of `f64::exp2` is not the same everywhere.
-    fn reset_point(&mut self) -> u64 {
-        let power = 1_u64 << (self.next() >> 60);
-        (power | (self.next() & (power - 1))) - 1
-    }
+/// From 0 to 65,534, each power of two as likely as the next, so that short exchanges are hit in the middle too. Whole
+/// numbers only: the precision of `f64::exp2` is not the same everywhere.
+fn reset_point(random: &mut Random) -> u64 {
+    let power = 1_u64 << (random.next() >> 60);
+    (power | (random.next() & (power - 1))) - 1
 }
 
 #[cfg(test)]

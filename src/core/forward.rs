@@ -10,9 +10,9 @@ use crate::{
     addr::Endpoint,
     dial::Dialer,
     event::{By, ConnId, End, Event, Phase},
-    fault::Random,
     pool::{Lease, Pool},
     proxy_header::Version,
+    random::Random,
     relay::{self, Between, relay},
     server::Conn,
     starttls::Ask,
@@ -52,6 +52,8 @@ pub struct Settings {
     pub replay: Option<Replay>,
     /// How old a connection may become.
     pub max_age: Option<MaxAge>,
+    /// Whether it is told of each pick who was in the draw, and why one won.
+    pub explain: bool,
 }
 
 /// Another target for a connection whose target gave no answer, until its first byte. A target may have acted on what it
@@ -84,7 +86,7 @@ impl Settings {
     #[must_use]
     pub fn new(dialer: Dialer, announce: Option<Version>, relay: relay::Settings) -> Self {
         let connect_budget = dialer.connect_timeout.saturating_mul(2);
-        Self { dialer, connect_budget, announce, relay, replay: None, max_age: None }
+        Self { dialer, connect_budget, announce, relay, replay: None, max_age: None, explain: false }
     }
 }
 
@@ -159,14 +161,26 @@ impl Forward {
         let mut dialing = Dialing::new(self, conn, ask)?;
         // Whether the client has ended, as far as this was noticed.
         let mut ended = false;
+        // One that was left stays until another one has taken the connection: it may only be slow.
+        let mut left_behind: Option<Reached> = None;
         loop {
-            let Reached { lease, mut stream, addr, mut sent } = dialing.dial(conn).await?;
+            let Reached { lease, mut stream, addr, mut sent } = match (dialing.dial(conn).await, left_behind.take()) {
+                (Ok(reached), _) => reached,
+                (Err(end), None) => return Err(end),
+                (Err(_), Some(Reached { lease, stream, addr, sent })) => {
+                    conn.progress.set_target(lease.label.clone());
+                    conn.stream.skip_head(sent);
+                    return Ok((lease, stream, addr));
+                }
+            };
             let Some(replay) = self.settings.replay else {
                 conn.stream.skip_head(sent);
                 return Ok((lease, stream, addr));
             };
             conn.progress.enter(Phase::Relay);
-            let heard = replay.listen(&mut conn.stream, &mut stream, &mut sent, &mut ended, &self.settings.relay.timeouts).await;
+            // Boxed: whoever asks for none of it has no room for it.
+            let listening = Box::pin(replay.listen(&mut conn.stream, &mut stream, &mut sent, &mut ended, &self.settings.relay.timeouts));
+            let heard = listening.await;
             let left = match heard {
                 Heard::Spoke => None,
                 Heard::Left(left) if dialing.has_next() => Some(left),
@@ -188,6 +202,9 @@ impl Forward {
                 bytes: conn.stream.head().len(),
             });
             stream.reset_when_dropped();
+            if left.end().is_none() {
+                left_behind = Some(Reached { lease, stream, addr, sent });
+            }
         }
     }
 }

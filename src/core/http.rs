@@ -7,10 +7,11 @@ mod upload;
 mod upstream;
 
 use crate::{
+    balance,
     dial::{DialError, Dialer},
     event::{By, ConnId, End, Event, Events, Phase, Progress, cause_words},
     idle::silence,
-    pool::{Lease, Pool},
+    pool::{Asked, Lease, Pool},
     proxy_header::Ssl,
     server::Conn,
     stream::Stream,
@@ -73,8 +74,10 @@ pub async fn serve(conn: Conn, balancer: Arc<Balancer>) -> End {
     // Whoever spoke TLS to the proxy in front asked for https.
     let tls = conn.announced.as_ref().and_then(|header| header.tlvs.ssl.as_ref()).is_some_and(Ssl::is_tls);
     let proto = if tls { "https" } else { "http" };
+    let key = balancer.pool.key(balance::Client { peer: &conn.peer, client: conn.client(), name: None });
     let client = Arc::new(Client {
         balancer,
+        key,
         id: conn.id,
         headers: headers::Client { peer: conn.client().socket_addr().map(|addr| addr.ip()), proto },
         events: conn.events,
@@ -150,6 +153,8 @@ type ResponseBody = Either<Streamed, Full<Bytes>>;
 struct Client {
     balancer: Arc<Balancer>,
     id: ConnId,
+    /// What the policy knows it by.
+    key: Option<u64>,
     headers: headers::Client,
     events: Events,
     progress: Arc<Progress>,
@@ -219,7 +224,7 @@ impl Client {
     async fn ask(&self, mut request: Request<RequestBody>, retries: &mut u32) -> Result<(Hold, Response<Incoming>), Unanswered> {
         let timeouts = self.balancer.timeouts;
         let mut last: Option<Unanswered> = None;
-        let mut picks = self.balancer.pool.pick();
+        let mut picks = self.balancer.pool.pick(Asked { key: self.key, explain: false });
         let first = match picks.first() {
             None if picks.is_full() => picks.wait(|_| {}).await.map_err(|why| Unanswered::unavailable(why.to_string()))?,
             lease => lease,

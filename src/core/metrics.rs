@@ -1,7 +1,6 @@
 //! Figures for Prometheus, in its text format (OpenMetrics 1.0). Connections are counted when they end; everything else is read when
 //! somebody asks. `docs/metrics.md` has the names, which stay.
 
-mod process;
 mod text;
 
 use crate::{

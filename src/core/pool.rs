@@ -17,7 +17,7 @@ pub use backend::{Backend, Lease, Standing, Totals};
 pub use cut::Cut;
 pub use ejection::{Ejection, Record};
 pub use members::{Changes, SourceId};
-pub use picks::Picks;
+pub use picks::{Asked, Drawn, Picked, Picks};
 pub use queue::{Limits, Queue, Unplaced, Waiting};
 pub use serving::Serving;
 pub use settings::{Settings, WhenAllDown};
@@ -27,7 +27,7 @@ pub use tally::Tally;
 
 use crate::{
     addr::{Endpoint, TargetSpec},
-    balance::{Candidate, Chooser},
+    balance::{Candidate, Chooser, Client, Loads, Seat},
     event::{Event, Events},
 };
 use arc_swap::ArcSwap;
@@ -35,6 +35,7 @@ use members::Members;
 use std::{
     collections::HashMap,
     io,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -53,6 +54,8 @@ pub struct Pool(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    /// What counts, where the policy must know what each one has now.
+    loads: Option<Arc<Loads>>,
     queue: Arc<Queue>,
     members: Mutex<Members>,
     /// How all of it is now, for those who look without waiting.
@@ -67,31 +70,47 @@ struct Shared {
 #[derive(Debug)]
 struct Now {
     all: Vec<Arc<Backend>>,
-    /// The numbers in `all` of those that may be chosen.
-    eligible: Vec<usize>,
-    /// The numbers of those that are tried where none of these takes a connection.
-    otherwise: Vec<usize>,
+    /// Those that may be chosen.
+    eligible: Vec<Arc<Backend>>,
+    /// Those that are tried where none of these takes a connection.
+    otherwise: Vec<Arc<Backend>>,
     serving: Serving,
-    chooser: Chooser,
+    chooser: Arc<Chooser>,
 }
 
 impl Now {
-    fn new(settings: &Settings, all: Vec<Arc<Backend>>) -> Self {
+    fn new(settings: &Settings, all: Vec<Arc<Backend>>, loads: Option<&Arc<Loads>>, before: Option<&Self>) -> Self {
         let standings: Vec<_> = all.iter().map(|backend| backend.standing()).collect();
         let (serving, eligible) = serving::eligible(&standings, settings.when_all_down);
         let otherwise = serving::otherwise(&standings, serving);
         let whole: Vec<_> = eligible.iter().map(|at| (standings[*at].weight, standings[*at].slow_start)).collect();
-        let weights = slow_start::weights(&whole);
-        let candidates = eligible.iter().zip(weights).map(|(at, weight)| Candidate { name: all[*at].label.clone(), weight });
-        let chooser = Chooser::new(settings.policy, candidates.collect());
+        let (weights, unit) = slow_start::weights(&whole);
+        let candidate = |(at, weight): (&usize, NonZeroU32)| Candidate {
+            name: all[*at].label.clone(),
+            weight,
+            unit,
+            most: standings[*at].most.or(settings.limits.most),
+            seat: all[*at].seat.as_ref().map(Seat::at),
+        };
+        let candidates: Vec<_> = eligible.iter().zip(weights).map(candidate).collect();
+        // Some policies take a while to be made ready, and not all that changes is of concern to them.
+        let chooser = match before.filter(|before| before.chooser.candidates() == candidates) {
+            Some(before) => before.chooser.clone(),
+            None => Arc::new(Chooser::new(&settings.balance, candidates, loads, before.map(|before| &*before.chooser))),
+        };
+        let eligible = eligible.iter().map(|at| all[*at].clone()).collect();
+        let otherwise = otherwise.iter().map(|at| all[*at].clone()).collect();
         Self { all, eligible, otherwise, serving, chooser }
     }
-}
 
-impl Now {
-    /// Whose turn it is, of those that are eligible.
-    fn choose(&self) -> Option<usize> {
-        self.chooser.choose(|at| self.all[self.eligible[at]].open())
+    /// One of those that may be chosen, or, numbered after them, of those that are tried otherwise.
+    fn usable(&self, at: usize) -> &Arc<Backend> {
+        self.eligible.get(at).unwrap_or_else(|| &self.otherwise[at - self.eligible.len()])
+    }
+
+    /// What one of those that may be chosen has now.
+    fn open(&self, at: usize) -> usize {
+        self.eligible[at].open()
     }
 }
 
@@ -102,10 +121,11 @@ impl Pool {
     /// A builtin server could not be started.
     pub async fn new(specs: &[TargetSpec], settings: impl Into<Settings>) -> io::Result<Self> {
         let settings = settings.into();
-        let now = ArcSwap::from_pointee(Now::new(&settings, Vec::new()));
+        let loads = settings.balance.loads();
+        let now = ArcSwap::from_pointee(Now::new(&settings, Vec::new(), loads.as_ref(), None));
         let queue = Arc::new(Queue::new(settings.limits));
-        let (members, changed) = (Mutex::new(Members::new(queue.clone())), watch::Sender::new(()));
-        let pool = Self(Arc::new(Shared { settings, queue, members, now, changed, controlled: AtomicBool::new(false) }));
+        let (members, changed) = (Mutex::new(Members::new(queue.clone(), loads.clone())), watch::Sender::new(()));
+        let pool = Self(Arc::new(Shared { settings, loads, queue, members, now, changed, controlled: AtomicBool::new(false) }));
         pool.update(SourceId::ARGUMENTS, specs).await?;
         Ok(pool)
     }
@@ -236,7 +256,8 @@ impl Pool {
         for backend in &all {
             backend.places.limit(backend.standing().most.or(limits.most));
         }
-        self.0.now.store(Arc::new(Now::new(&self.0.settings, all)));
+        let Shared { settings, loads, now, .. } = &*self.0;
+        now.store(Arc::new(Now::new(settings, all, loads.as_ref(), Some(&now.load()))));
         self.0.changed.send_replace(());
         // Another one may take whoever waits.
         self.0.queue.freed();
@@ -277,11 +298,18 @@ impl Pool {
         &self.0.queue
     }
 
-    /// Backends in the order in which they are to be tried: the policy's choice, then the other eligible ones in turn. [`Serving`]
+    /// What the policy knows a client by; `None` where it goes by no key.
+    #[must_use]
+    pub fn key(&self, client: Client<'_>) -> Option<u64> {
+        let balance = &self.0.settings.balance;
+        balance.policy.is_by_key().then(|| balance.hash.key(client))
+    }
+
+    /// Backends in the order in which they are to be tried: the policy's choice, then the other eligible ones by the policy. [`Serving`]
     /// tells which these are. Those without a free place are passed over.
     #[must_use]
-    pub fn pick(&self) -> Picks {
-        Picks::new(self.clone())
+    pub fn pick(&self, asked: Asked) -> Picks {
+        Picks::new(self.clone(), asked)
     }
 }
 
@@ -295,7 +323,7 @@ mod tests {
     }
 
     fn firsts(pool: &Pool, n: usize) -> String {
-        (0..n).map(|_| pool.pick().next().unwrap().label.chars().next().unwrap()).collect()
+        (0..n).map(|_| pool.pick(Asked::default()).next().unwrap().label.chars().next().unwrap()).collect()
     }
 
     #[tokio::test]
@@ -320,7 +348,7 @@ mod tests {
         let pool = pool("a:1,weight=3,b:1", Policy::LeastConnections).await;
         let mut held = Vec::new();
         for _ in 0..40 {
-            held.push(pool.pick().next().unwrap());
+            held.push(pool.pick(Asked::default()).next().unwrap());
         }
         assert_eq!(pool.backends().iter().map(|b| b.open()).collect::<Vec<_>>(), [30, 10]);
     }
@@ -330,9 +358,9 @@ mod tests {
         let pool = pool("a:1,b:1,c:1", Policy::RoundRobin).await;
         pool.stand(&pool.backends()[0], |standing| standing.up = false);
         assert_eq!(firsts(&pool, 4), "bcbc");
-        let order: String = pool.pick().map(|lease| lease.label.chars().next().unwrap()).collect();
+        let order: String = pool.pick(Asked::default()).map(|lease| lease.label.chars().next().unwrap()).collect();
         assert_eq!(order, "bc");
         pool.backends().iter().for_each(|backend| pool.stand(backend, |standing| standing.up = false));
-        assert_eq!(pool.pick().count(), 3);
+        assert_eq!(pool.pick(Asked::default()).count(), 3);
     }
 }

@@ -226,7 +226,7 @@ fn run<H: Handler>(handler: Arc<H>, socket: Socket, guard: Guard, tap: Option<Ta
             shutdown: shutdown.clone(),
             progress: guard.progress.clone(),
         };
-        let ended = shutdown.unless_aborting(handler.handle(conn)).await;
+        let ended = shutdown.unless_aborting(pin!(handler.handle(conn))).await;
         let end = ended.unwrap_or_else(|| guard.aborted(&shutdown));
         if let Some(tap) = &tap {
             // The end of a connection is told after its bytes, unless there is no time for that.

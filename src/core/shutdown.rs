@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, OnceLock},
     task::Poll,
 };
@@ -62,23 +62,22 @@ impl Shutdown {
     }
 
     /// What `work` comes to, or nothing where aborting begins first.
-    pub fn unless_aborting<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> impl Future<Output = Option<T>> + 'a {
-        async move {
-            let (mut work, mut aborting) = (pin!(work), pin!(self.aborting()));
-            let mut waiting = false;
-            poll_fn(|cx| {
-                if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                    return Poll::Ready(Some(done));
-                }
-                // Whoever waits already need not look again, which takes locks, before there is a reason: it is there first.
-                if waiting && self.reason().is_none() {
-                    return Poll::Pending;
-                }
-                waiting = true;
-                aborting.as_mut().poll(cx).map(|()| None)
-            })
-            .await
-        }
+    // Pinned by the caller: what is moved into a future and awaited there has room in it twice.
+    pub async fn unless_aborting<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut aborting = pin!(self.aborting());
+        let mut waiting = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            // Whoever waits already need not look again, which takes locks, before there is a reason: it is there first.
+            if waiting && self.reason().is_none() {
+                return Poll::Pending;
+            }
+            waiting = true;
+            aborting.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     }
 
     /// Why aborting began.
@@ -174,15 +173,16 @@ mod tests {
         for of_its_own in [true, false] {
             let above = Shutdown::new();
             let stage = above.child();
-            assert_eq!(stage.unless_aborting(async { 1 }).await, Some(1));
+            assert_eq!(stage.unless_aborting(pin!(async { 1 })).await, Some(1));
             let abort = async {
                 // The work waits by then.
                 tokio::task::yield_now().await;
                 if of_its_own { stage.abort("now") } else { above.abort("now") }
             };
-            let (done, ()) = tokio::join!(stage.unless_aborting(std::future::pending::<u8>()), abort);
+            let work = pin!(std::future::pending::<u8>());
+            let (done, ()) = tokio::join!(stage.unless_aborting(work), abort);
             assert_eq!((done, stage.why()), (None, "now"));
-            assert_eq!(stage.unless_aborting(std::future::pending::<u8>()).await, None);
+            assert_eq!(stage.unless_aborting(pin!(std::future::pending::<u8>())).await, None);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Events and errors as lines for people.
 
 mod handshake;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,9 @@ use std::{
 use tapline::{
     announced::Told,
     capture::Summary,
-    event::{Beside, By, End, Event, Phase},
+    event::{By, End, Event, Phase},
     fault::{Kind, Strike},
     hello::{Protocol, Recognised},
-    pool::Serving,
     proxy_header::Command,
     server::BindError,
 };
@@ -40,6 +40,7 @@ pub fn is_shown(event: &Event, style: Style) -> bool {
             | Event::HandshakeFailed { .. }
             | Event::Dialed { .. }
             | Event::Queued { .. }
+            | Event::Picked { .. }
             | Event::Builtin { .. }
             | Event::Target { .. }
             | Event::Fault { fault: Kind::Cut | Kind::Reset, .. }
@@ -81,17 +82,6 @@ impl Line {
 
 fn paint(color: bool, paint: Paint, text: &str) -> String {
     if color { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
-}
-
-/// What a source was found to have.
-fn read_again(before: &str, counts: [usize; 4], why: Option<&str>) -> Line {
-    let changes = counts.into_iter().zip(["added", "removed", "changed", "skipped"]).filter(|(n, _)| *n > 0);
-    let changes: Vec<_> = changes.map(|(n, what)| format!("{n} {what}")).collect();
-    let changes = if changes.is_empty() { "as before".into() } else { changes.join(", ") };
-    match why {
-        Some(why) => Line::painted(format!("{before}, {changes}: "), BAD, why, ""),
-        None => format!("{before}, {changes}").into(),
-    }
 }
 
 /// An event as a line, a handshake as one for each step, without the last end.
@@ -151,15 +141,6 @@ fn line(event: &Event) -> Line {
             let waited = waited.map_or(String::new(), |waited| format!(", after {} in the queue", span(waited)));
             format!("{id} connected to {target}{at} in {}{waited}", span(*elapsed))
         }
-        Event::Queued { id, before } => format!("{id} waits for a place, {before} before it"),
-        Event::Replayed { id, target, why, bytes: again } => {
-            return Line::painted(
-                format!("{id} "),
-                BAD,
-                format!("{target}: {why}"),
-                format!("; {} go to the next target", bytes(*again as u64)),
-            );
-        }
         Event::Request { id, target, method, path, status, retries, why, elapsed } => {
             let mut after = format!(" {} {}", target.as_deref().unwrap_or("-"), span(*elapsed));
             if *retries > 0 {
@@ -190,43 +171,6 @@ fn line(event: &Event) -> Line {
             }
             format!("{before}{}{after}", success(end))
         }
-        Event::Target { target, connections, failed, received, sent } => {
-            let connections = counted(*connections, "connection");
-            format!("{target}: {connections}, {failed} failed, {} from it, {} to it", bytes(*received), bytes(*sent))
-        }
-        Event::Health { target, up, why } => {
-            let (paint, state) = if *up { (GOOD, "up") } else { (BAD, "down") };
-            return Line::painted(format!("{target} is "), paint, state, format!(": {why}"));
-        }
-        Event::Admin { by, action, target, pools } => {
-            let within = action.deadline().map_or(String::new(), |deadline| format!(", its connections end within {}", span(deadline)));
-            let to = action.weight().map_or(String::new(), |weight| format!(" {weight}"));
-            format!("admin: {} {target}{to} in {}{within} ({by})", action.word(), pools.join(", "))
-        }
-        Event::Cut { pool, target, connections } => {
-            let connections = counted(*connections as u64, "connection");
-            format!("{target} in {pool}: the time for its drain is over, {connections} reset")
-        }
-        Event::Beside { what: Beside::Admin, addr } => format!("control at {addr}"),
-        Event::Beside { what: Beside::Metrics, addr } if addr.socket_addr().is_some() => format!("figures at http://{addr}/metrics"),
-        Event::Beside { what: Beside::Metrics, addr } => format!("figures at {addr}: GET /metrics"),
-        Event::Ejected { target, failures, why, penalty } => {
-            let row = if *failures == 1 { "a connection".into() } else { format!("{failures} connections in a row") };
-            return Line::painted(format!("{target} is "), BAD, "ejected", format!(" for {}: did not take {row}: {why}", span(*penalty)));
-        }
-        Event::Readmitted { target, why } => return Line::painted(format!("{target} is "), GOOD, "used again", format!(": {why}")),
-        Event::Serving { from, usable, of, names } => {
-            let more = if *of > names.len() { " and others" } else { "" };
-            return serving(format!("{}{more}: ", names.join(", ")), *from, *usable, *of);
-        }
-        Event::Routes { source, rules, added, removed, changed, skipped, why } => {
-            let before = format!("routes of {source}: {}", counted(*rules as u64, "rule"));
-            return read_again(&before, [*added, *removed, *changed, *skipped], why.as_deref());
-        }
-        Event::Targets { source, targets, added, removed, changed, skipped, why } => {
-            let before = format!("targets of {source}: {}", counted(*targets as u64, "target"));
-            return read_again(&before, [*added, *removed, *changed, *skipped], why.as_deref());
-        }
         Event::AcceptFailed { why, retry_in } => format!("cannot accept a connection: {why}; trying again in {}", span(*retry_in)),
         Event::Draining { open, grace } => format!("draining: {open} open, at most {} more; again to end them now", span(*grace)),
         Event::Drained { aborted: 0 } => "drained".into(),
@@ -238,20 +182,9 @@ fn line(event: &Event) -> Line {
         Event::Capture { file, summary } => capture(file, summary),
         Event::Dropped { events } => format!("({events} lines not shown: they came faster than they were read)"),
         Event::Note { text } => format!("note: {text}"),
-        other => format!("{other:?}"),
+        other => return targets::line(other),
     };
     text.into()
-}
-
-fn serving(of_whom: String, from: Serving, usable: usize, of: usize) -> Line {
-    match from {
-        Serving::Regular => Line::painted(of_whom, GOOD, format!("{usable} of {of} in use again"), ""),
-        Serving::Backups => Line::painted(of_whom, BAD, counted(usable as u64, "backup"), " in use, all others are down"),
-        Serving::Ejected => Line::painted(of_whom, BAD, format!("{usable} ejected"), " in use all the same, all others are down"),
-        Serving::All => Line::painted(of_whom, BAD, "all down", ", each is tried all the same"),
-        Serving::Nobody if of == 0 => Line::painted("", BAD, "no target", " is left, clients are reset"),
-        Serving::Nobody => Line::painted(of_whom, BAD, "none can be used", ", clients are refused"),
-    }
 }
 
 fn recognised(what: &Recognised) -> String {
@@ -315,7 +248,8 @@ fn announced(Told { id, version, command, source, destination, .. }: &Told) -> S
     }
 }
 
-fn phase(phase: Phase) -> &'static str {
+/// A phase, in words.
+pub fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Accept => "accept",
         Phase::ProxyHeader => "PROXY header",

@@ -1,5 +1,8 @@
 //! `--admin`: control while running, by HTTP as it is on the wire, and by `tapline ctl`.
 
+mod ctl;
+mod drains;
+
 use crate::support::*;
 use serde_json::{Value, json};
 use std::{
@@ -115,76 +118,6 @@ fn targets_are_listed_with_what_they_have_come_to() {
     assert_eq!((&listed[1]["target"], &listed[1]["max"], &listed[1]["last"]["why"]), (&addr.into(), &Value::Null, &"refused".into()));
     assert!(listed[1]["failed"].as_u64().unwrap() > 0);
     assert_eq!(lb.done("GET", "/targets/builtin:echo?pool=lb4", "")[0]["open"], 1);
-}
-
-#[test]
-fn a_drained_target_gets_no_new_connections_and_keeps_the_old_ones() {
-    let (listener, to_a) = listener();
-    let b = naming("b");
-    let mut lb = Controlled::start(&["lb4", "0", &to_a.to_string(), &b.to_string(), "--no-checks"]);
-    let mut client = lb.tapline.connect();
-    let mut at_a = accept(&listener);
-    let drained = lb.done("POST", &format!("/targets/{to_a}/drain"), "");
-    assert_eq!((&drained[0]["state"], &drained[0]["open"], &drained[0]["reset_in_ms"]), (&"draining".into(), &1.into(), &Value::Null));
-    let told = lb.tapline.event("admin");
-    assert_eq!((&told["action"], &told["target"], &told["pools"]), (&"drain".into(), &to_a.to_string().into(), &json!(["lb4"])));
-    assert!(told["by"].as_str().unwrap().starts_with(&format!("uid {}, pid ", rustix::process::getuid().as_raw())), "{told}");
-    for _ in 0..4 {
-        assert_eq!(name(&lb.tapline), "b");
-    }
-    // What goes on is not touched.
-    at_a.write_all(b"still here").unwrap();
-    assert_eq!(read_n(&mut client, 10), b"still here");
-    assert_eq!(lb.done("POST", &format!("/targets/{to_a}/ready"), "")[0]["state"], "up");
-    let mut both = [lb.tapline.connect(), lb.tapline.connect()];
-    both[0].write_all(b"?").unwrap();
-    both[1].write_all(b"?").unwrap();
-    drop(accept(&listener));
-}
-
-#[test]
-fn the_deadline_of_a_drain_resets_what_is_left_and_says_so() {
-    let (listener, to_a) = listener();
-    let mut lb = Controlled::start(&["lb4", "0", &to_a.to_string(), "builtin:echo", "--no-checks"]);
-    let mut client = lb.tapline.connect();
-    let mut at_a = accept(&listener);
-    lb.tapline.event("dialed");
-    let drained = lb.done("POST", &format!("/targets/{to_a}/drain?deadline=200ms"), "");
-    assert!(drained[0]["reset_in_ms"].as_u64().unwrap() <= 200);
-    assert_eq!(lb.tapline.event("admin")["deadline_ms"], 200);
-    assert_eq!(read_to_any_end(&mut client).1, Err(ErrorKind::ConnectionReset));
-    assert_eq!(read_to_any_end(&mut at_a).1, Err(ErrorKind::ConnectionReset));
-    assert_eq!(lb.tapline.event("cut"), json!({ "event": "cut", "pool": "lb4", "target": to_a.to_string(), "connections": 1 }));
-    assert_eq!(end_of(&lb.tapline.closed()), ("rule", "relay", "the drain of its target was over", true));
-    // The target takes connections again, and what was cut off is over.
-    lb.done("POST", &format!("/targets/{to_a}/ready"), "");
-    let mut clients = [lb.tapline.connect(), lb.tapline.connect()];
-    let mut again = accept(&listener);
-    again.write_all(b"fine").unwrap();
-    drop(again);
-    clients.iter_mut().for_each(|client| client.shutdown(std::net::Shutdown::Write).unwrap());
-    let heard: Vec<_> = clients.iter_mut().map(read_all).collect();
-    assert!(heard.contains(&b"fine".to_vec()), "{heard:?}");
-}
-
-#[test]
-fn a_drain_that_is_taken_back_resets_nobody() {
-    let (listener, to_a) = listener();
-    let mut lb = Controlled::start(&["lb4", "0", &to_a.to_string(), "--no-checks"]);
-    let mut client = lb.tapline.connect();
-    let mut at_a = accept(&listener);
-    let path = format!("/targets/{to_a}");
-    lb.done("POST", &format!("{path}/drain?deadline=300ms"), "");
-    assert_eq!(lb.done("POST", &format!("{path}/ready"), "")[0]["reset_in_ms"], Value::Null);
-    lb.done("POST", &format!("{path}/drain?deadline=300ms"), "");
-    // A later drain has its own deadline, or none.
-    assert_eq!(lb.done("POST", &format!("{path}/drain"), "")[0]["reset_in_ms"], Value::Null);
-    // Another target's deadline passes meanwhile.
-    lb.done("POST", "/targets", r#"{"target": "builtin:echo"}"#);
-    lb.done("DELETE", "/targets/builtin:echo?deadline=600ms", "");
-    assert_eq!(lb.tapline.event("cut")["target"], "builtin:echo");
-    at_a.write_all(b"x").unwrap();
-    assert_eq!(read_n(&mut client, 1), b"x");
 }
 
 #[test]
@@ -414,55 +347,4 @@ fn the_requests_of_lb7_go_elsewhere_and_are_not_cut_off() {
     }
     let (status, answer) = lb.ask("POST", "/targets/builtin:http%231/drain?deadline=1s", "");
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("drain without one"), "{answer}");
-}
-
-#[test]
-fn ctl_is_a_client_for_all_of_it() {
-    let lb = Controlled::start(&["lb4", "0", "builtin:echo", "--no-checks"]);
-    let ok = |args: &[&str]| {
-        let finished = lb.ctl(args);
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{args:?}");
-        finished.stdout
-    };
-    ok(&["add", "h5:80,weight=2,backup"]);
-    ok(&["weight", "h5:80", "4", "--pool", "lb4"]);
-    let table = ok(&["list"]);
-    let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
-    assert_eq!(rows, [["target", "state", "weight", "open"], ["builtin:echo", "up", "1", "0"], ["h5:80", "up", "backup", "4"]]);
-    let drained: Value = serde_json::from_str(&ok(&["drain", "builtin:echo", "--deadline", "1h30m", "--json"])).unwrap();
-    assert_eq!((&drained["event"], &drained["state"]), (&"listed".into(), &"draining".into()));
-    assert!(drained["reset_in_ms"].as_u64().unwrap() > 5_000_000);
-    ok(&["ready", "builtin:echo"]);
-    ok(&["remove", "h5:80"]);
-    assert_eq!(lb.states(), [("builtin:echo".to_owned(), "up".to_owned())]);
-
-    let refused = lb.ctl(&["drain", "h5:80"]);
-    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), "tapline: there is no target \"h5:80\"\n"));
-    let nobody = run(&["ctl", "unix:/nowhere/at/all", "list"]);
-    assert_eq!(
-        (nobody.code, nobody.stderr.as_str()),
-        (Some(3), "tapline: cannot ask unix:/nowhere/at/all: No such file or directory (os error 2)\n")
-    );
-    let other = run(&["ctl", &lb.tapline.endpoint().to_owned(), "list"]);
-    assert_eq!(other.code, Some(3), "an echo is no admin: {other:?}");
-    for wrong in [&["weight", "builtin:echo", "0"][..], &["drain"], &["drain", "x", "--deadline", "0s"], &["fly"]] {
-        assert_eq!(lb.ctl(wrong).code, Some(2), "{wrong:?}");
-    }
-}
-
-#[test]
-fn ctl_waits_for_the_last_connection() {
-    let lb = Controlled::start(&["lb4", "0", "builtin:echo", "--no-checks"]);
-    let mut client: TcpStream = lb.tapline.connect();
-    client.write_all(b"x").unwrap();
-    read_n(&mut client, 1);
-    let admin = format!("unix:{}", lb.socket.display());
-    let waiting = program().args(["ctl", &admin, "remove", "builtin:echo", "--wait", "--json"]).spawn().unwrap();
-    let mut lb = lb;
-    assert_eq!(lb.tapline.event("admin")["action"], "remove");
-    drop(client);
-    let told = finished(waiting);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let listed: Value = serde_json::from_str(&told.stdout).unwrap();
-    assert_eq!((&listed["target"], &listed["open"]), (&"builtin:echo".into(), &0.into()));
 }

@@ -184,3 +184,86 @@ fn a_want_of_descriptors_is_told_as_such_and_held_against_no_backend() {
     let targets: Vec<_> = tapline.seen.iter().filter(|event| event["event"] == "target").map(|event| &event["failed"]).collect();
     assert_eq!(targets, [0]);
 }
+
+#[test]
+fn each_pick_is_explained_where_that_is_asked_for() {
+    let targets = [naming("a"), naming("b")].map(|addr| addr.to_string());
+    let mut tapline = balancer(&[format!("{},weight=3", targets[0]), targets[1].clone()], &["--no-checks", "--explain"]);
+    names(&tapline, 1);
+    let picked = tapline.event("picked");
+    let drawn = serde_json::json!([{ "target": targets[0], "open": 0, "weight": 3 }, { "target": targets[1], "open": 0, "weight": 1 }]);
+    assert_eq!((&picked["id"], &picked["policy"], &picked["drawn"], &picked["of"]), (&1.into(), &"round-robin".into(), &drawn, &2.into()));
+    assert_eq!((&picked["winner"], &picked["why"], &picked["key"]), (&targets[0].clone().into(), &"has its turn".into(), &().into()));
+    assert_eq!(tapline.event("dialed")["target"], targets[0]);
+    // It costs nothing where nobody asks.
+    let mut tapline = balancer(&targets, &["--no-checks"]);
+    names(&tapline, 2);
+    tapline.stop();
+    assert!(tapline.seen.iter().all(|event| event["event"] != "picked"));
+}
+
+#[test]
+fn a_live_view_is_refused_where_it_could_not_be_seen() {
+    let lb4 = ["lb4", "0", "builtin:echo", "--top"];
+    for (args, why) in [
+        (&lb4[..], "neither stderr nor stdout is one"),
+        (&[&["--json"], &lb4[..]].concat(), "what --json would say"),
+        (&[&lb4[..], &["-q"]].concat(), "what --quiet would say"),
+        (&[&lb4[..], &["--hex"]].concat(), "what --hex would say"),
+        (&[&lb4[..], &["--", "true"]].concat(), "--top and COMMAND"),
+        (&["sni-route", "0", "a.test=1", "--top", "--test", "a.test"], "what --test would say"),
+        (&["proxy", "--udp", "0", "127.0.0.1:1", "--top"], "--top"),
+    ] {
+        let finished = run(args);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(why), "{args:?}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_policy_by_key_keeps_a_client_at_its_target() {
+    for policy in ["rendezvous", "ring", "maglev"] {
+        let mut lb = Tapline::start(&["lb4", "0", "builtin:echo", "builtin:echo", "builtin:echo", "--policy", policy]);
+        let targets: std::collections::BTreeSet<_> = (0..6)
+            .map(|_| {
+                drop(lb.connect());
+                lb.closed()["target"].to_string()
+            })
+            .collect();
+        assert_eq!(targets.len(), 1, "{policy}: {targets:?}");
+    }
+}
+
+#[test]
+fn a_simulation_opens_no_socket_and_is_repeated_by_its_seed() {
+    let simulate = |seed| run(&["lb4", "--simulate", "5000", "--remove", "h2", "--add", "h4,weight=2", "--seed", seed, "h1", "h2", "h3"]);
+    let (once, again, other) = (simulate("7"), simulate("7"), simulate("8"));
+    assert_eq!((once.code, once.stderr.as_str()), (Some(0), ""));
+    assert_eq!(once.stdout, again.stdout);
+    assert_ne!(once.stdout, other.stdout);
+    for policy in ["round-robin", "random", "least-connections", "p2c", "first", "rendezvous", "ring", "maglev", "keys moved", "due"] {
+        assert!(once.stdout.contains(policy), "{policy}: {}", once.stdout);
+    }
+    let bars = run(&["lb4", "--simulate", "100", "--policy", "round-robin", "--plot", "h1,weight=3", "h2"]).stdout;
+    assert!(bars.contains("75.00 % █") && bars.contains("25.00 % █"), "{bars}");
+}
+
+#[test]
+fn what_a_policy_cannot_use_is_refused() {
+    for (args, why) in [
+        (&["0", "h1:80", "--hash", "ip"][..], "has no key"),
+        (&["0", "h1:80", "--policy", "ring", "--hash", "sni"], "not read here"),
+        (&["0", "h1:80", "--policy", "ring", "--hash", "proxy-src"], "needs --accept-proxy"),
+        (&["0", "h1:80", "--hash-balance", "125"], "has no ring"),
+        (&["nowhere", "h1:80"], "is not an address to listen on"),
+        (&["0", "h1"], "is not a target"),
+        (&["--simulate", "10", "--remove", "h3", "h1", "h2"], "no such target"),
+        (&["--simulate", "10", "--remove", "h1", "--remove", "h2", "h1", "h2"], "leaves no target"),
+        (&["--simulate", "10", "h1", "h1"], "is there twice"),
+        (&["--simulate", "10", "h1,weight=0", "h2"], "not a weight"),
+        (&["0", "h1:80", "--plot"], "--simulate"),
+    ] {
+        let finished = run(&[&["lb4"], args].concat());
+        assert!(finished.code == Some(2) && finished.stderr.contains(why), "{args:?}: {}", finished.stderr);
+    }
+}

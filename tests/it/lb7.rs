@@ -113,7 +113,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 /// A balancer over these backends that makes no connection but for requests.
 fn balancer(backends: &[SocketAddr], more: &[&str]) -> Tapline {
     let backends: Vec<_> = backends.iter().map(ToString::to_string).collect();
-    let mut args = vec!["lb7", "0", "--no-checks"];
+    let mut args = vec!["lb7", "0", "--policy", "round-robin", "--no-checks"];
     args.extend(backends.iter().map(String::as_str));
     args.extend(more);
     Tapline::start(&args)

@@ -276,7 +276,7 @@ fn a_pipe_is_read_once() {
     let mut tapline = start(&[&path], &[]);
     writer.join().unwrap().unwrap();
     assert_eq!(changed(&mut tapline), [1, 1, 0, 0, 0]);
-    assert!(tapline.event("note")["text"].as_str().unwrap().contains("are read once"));
+    assert!(tapline.event("note")["text"].as_str().unwrap().contains("it is read once"));
     assert_eq!(hear(tapline.addr(), "a.test"), "one");
 }
 

@@ -104,7 +104,7 @@ fn lb4_takes_turns_between_backends() {
 
 #[test]
 fn lb7_serves_every_kind_of_request_that_curl_makes() {
-    let tapline = Tapline::start(&["lb7", "0", "builtin:http", "builtin:http", "builtin:http"]);
+    let tapline = Tapline::start(&["lb7", "0", "builtin:http", "builtin:http", "builtin:http", "--policy", "round-robin"]);
     let url = format!("http://{}/", tapline.addr());
     // Three requests on one connection reach three backends.
     let three = curl(&[&url, &url, &url]).stdout;

@@ -27,5 +27,6 @@ mod targets;
 #[allow(dead_code, reason = "the other tests use more of it")]
 #[path = "../it/tls.rs"]
 mod tls;
+mod top;
 mod tshark;
 mod witnesses;

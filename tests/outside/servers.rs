@@ -148,7 +148,7 @@ fn nginx_serves_through_lb7_and_its_bytes_arrive_as_they_are() {
     });
     let targets = servers.each_ref().map(Server::target);
     let [a, b, c] = targets.each_ref().map(String::as_str);
-    let tapline = Tapline::start(&["lb7", "0", a, b, c]);
+    let tapline = Tapline::start(&["lb7", "0", a, b, c, "--policy", "round-robin"]);
     let url = format!("http://{}/", tapline.addr());
     let answer = finish(outside("curl").args(["-sS", &url, &url, &url]));
     let mut names: Vec<_> = answer.stdout.lines().collect();

@@ -273,7 +273,7 @@ fn services_have_priorities_weights_and_ports() {
 
 #[test]
 fn an_answer_that_fits_no_datagram_comes_whole() {
-    let hosts: String = (0..600).map(|n| format!("127.1.{}.{} big.test\n", n / 250, 1 + n % 250)).collect();
+    let hosts: String = (0..600).map(|n| format!("127.1.{}.{} big.test", n / 250, 1 + n % 250)).collect::<Vec<_>>().join("\n");
     let dns = Dns::start(&hosts, &[]);
     let mut tapline = Tapline::start(&["lb4", "0", "dns:big.test.:80", "--resolver", &dns.addr.to_string(), "--no-checks"]);
     assert_eq!(next(&mut tapline), good(600, 600, 0));

@@ -107,7 +107,7 @@ impl Control {
         Listed {
             pool: pool.to_string(),
             target: backend.label.to_string(),
-            source: source.map(|source| source.to_string()),
+            source: source.map(ToString::to_string),
             state: if removed { State::Removed } else { State::of(&standing) },
             up: standing.up,
             backup: standing.backup,

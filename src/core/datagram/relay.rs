@@ -53,7 +53,7 @@ impl DatagramHandler for DatagramRelay {
         session.progress.enter(Phase::Dial);
         let started = Instant::now();
         let target: Arc<str> = self.target.to_string().into();
-        let (socket, addr) = match within(self.connect_timeout, &Target::Tcp(self.target.clone()), connect(&self.target)).await {
+        let (socket, addr) = match within(self.connect_timeout, &Target::Tcp(self.target.clone()), pin!(connect(&self.target))).await {
             Ok(connected) => connected,
             Err(error) => {
                 let why = error.words();

@@ -38,7 +38,7 @@ impl Options {
 
     /// Connects to one address, and sends what it can of the first bytes at once: says how many. Where it fails, nobody has
     /// got any. In a shortage it tries again for as long as the deadline leaves time to say that it was one.
-    pub(super) async fn connect(self, addr: SocketAddr, first: &[u8], deadline: Option<Instant>) -> io::Result<(TcpStream, usize)> {
+    pub(super) async fn connect(&self, addr: SocketAddr, first: &[u8], deadline: Option<Instant>) -> io::Result<(TcpStream, usize)> {
         loop {
             match self.connect_once(addr, first).await {
                 Err(error) if is_shortage(&error) && deadline.is_none_or(|deadline| Instant::now() + 2 * SHORTAGE < deadline) => {
@@ -49,7 +49,7 @@ impl Options {
         }
     }
 
-    async fn connect_once(self, addr: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+    async fn connect_once(&self, addr: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
         let socket = self.socket(addr)?;
         #[cfg(target_os = "linux")]
         if !first.is_empty() {
@@ -80,7 +80,7 @@ impl Options {
     }
 
     /// A new socket, non-blocking and with TCP_NODELAY: a delayed small write costs up to 40 ms against a delayed ACK, tcp(7).
-    fn socket(self, addr: SocketAddr) -> io::Result<Socket> {
+    fn socket(&self, addr: SocketAddr) -> io::Result<Socket> {
         #[cfg(target_os = "linux")]
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
         #[cfg(not(target_os = "linux"))]

@@ -101,11 +101,11 @@ impl Sources {
         matches!(self.all.as_slice(), [one] if one.target.is_fixed())
     }
 
-    /// Reads every source for the first time, into a pool that has the fixed targets. Where `may_be_empty`, targets may come later.
+    /// Reads every source for the first time, into a pool that has the fixed targets.
     ///
     /// # Errors
     /// A file or a redis server cannot be read; there is no target in all, and no stdin that may bring one.
-    pub async fn load(&self, pool: &Pool, dialer: &Dialer, may_be_empty: bool) -> Result<Loaded, SourceError> {
+    pub async fn load(&self, pool: &Pool, dialer: &Dialer) -> Result<Loaded, SourceError> {
         let others: Vec<_> = self.all.iter().filter(|spec| !spec.target.is_fixed()).cloned().collect();
         let names: Vec<_> = std::iter::once(String::new()).chain(others.iter().map(|spec| spec.target.to_string())).collect();
         (1..).zip(&names[1..]).for_each(|(source, name)| pool.name_source(SourceId(source), name));
@@ -113,7 +113,7 @@ impl Sources {
         let asks = others.iter().any(|spec| !matches!(spec.target, TargetSource::Input));
         let asked = if asks { Some(hangups()?) } else { None };
         let mut loaded = Loaded { keeper, readers: Vec::new(), every: self.every, asked };
-        let may_come = may_be_empty || others.iter().any(|spec| matches!(spec.target, TargetSource::Input));
+        let may_come = others.iter().any(|spec| matches!(spec.target, TargetSource::Input));
         // Whoever is slow to answer holds up no other one.
         let resolver = Resolver::new(self.resolver);
         let reading: Vec<_> = others.into_iter().map(|spec| tokio::spawn(start(spec, resolver, dialer.clone(), self.every))).collect();

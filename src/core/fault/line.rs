@@ -1,6 +1,7 @@
 //! The way of one direction's bytes through its delay and its rate.
 
-use super::{Delay, Lane, Random};
+use super::{Delay, Lane};
+use crate::random::Random;
 use bytes::Bytes;
 use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
 use tokio::time::Instant;

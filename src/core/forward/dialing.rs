@@ -3,9 +3,10 @@
 use super::{Forward, header::header};
 use crate::{
     addr::{Endpoint, Target},
+    balance::Client,
     dial::{self, DialError, Dialed, Preamble},
     event::{By, End, Event, Phase},
-    pool::{Lease, Picks, Unplaced},
+    pool::{Asked, Lease, Picks, Unplaced},
     server::Conn,
     starttls::Ask,
     stream::Stream,
@@ -46,8 +47,12 @@ impl<'a> Dialing<'a> {
         let session = conn.stream.tls_session();
         let header = forward.settings.announce.map(|version| header(version, conn, session)).transpose()?;
         let alpn = session.and_then(|session| session.alpn.clone());
-        let mut picks = forward.pool.pick();
+        let client = Client { peer: &conn.peer, client: conn.client(), name: conn.authority.as_deref() };
+        let mut picks = forward.pool.pick(Asked { key: forward.pool.key(client), explain: forward.settings.explain });
         let next = picks.first();
+        if next.is_some() {
+            explain(&picks, conn);
+        }
         Ok(Self { forward, picks, next, header, alpn, ask, left: forward.settings.connect_budget, waited: None })
     }
 
@@ -62,7 +67,8 @@ impl<'a> Dialing<'a> {
         loop {
             let lease = match self.next.take() {
                 Some(lease) => lease,
-                None => self.place(conn).await?,
+                // Boxed: the room for waiting is not that of every dial.
+                None => Box::pin(self.place(conn)).await?,
             };
             conn.progress.enter(Phase::Dial);
             // What is said before this target took the connection goes to whoever takes it.
@@ -128,6 +134,7 @@ impl<'a> Dialing<'a> {
             error = conn.stream.lost() => return Err(End::stream(By::Client, Phase::Queue, &error)),
         };
         self.waited = Some(self.waited.unwrap_or_default() + since.elapsed());
+        explain(&self.picks, conn);
         lease.ok_or_else(|| self.nobody())
     }
 
@@ -145,7 +152,7 @@ impl<'a> Dialing<'a> {
         let mut dialed = dialer.dial(target, preamble, first).await?;
         let Some(ask) = self.ask else { return Ok(dialed) };
         let since = Instant::now();
-        let asked = dial::within(limit.saturating_sub(dialed.elapsed), target, ask.of(&mut dialed.stream)).await;
+        let asked = dial::within(limit.saturating_sub(dialed.elapsed), target, Box::pin(ask.of(&mut dialed.stream)).as_mut()).await;
         dialed.elapsed += since.elapsed();
         match asked {
             Ok(()) => Ok(dialed),
@@ -156,6 +163,13 @@ impl<'a> Dialing<'a> {
             }
             Err(error) => Err(DialError { elapsed: dialed.elapsed, ..error }),
         }
+    }
+}
+
+/// Says who was in the draw, where that was asked for.
+fn explain(picks: &Picks, conn: &Conn) {
+    if let Some(picked) = picks.picked() {
+        conn.events.emit(Event::Picked { id: conn.id, picked: Box::new(picked.clone()) });
     }
 }
 

@@ -105,10 +105,8 @@ impl Replay {
             {
                 return Poll::Ready(Heard::Left(Left::Silent(after)));
             }
-            let (limit, phase) = match *listening.ended {
-                true => (timeouts.half_close, Phase::HalfClose),
-                false => (timeouts.idle, Phase::Relay),
-            };
+            let ended = *listening.ended;
+            let (limit, phase) = if ended { (timeouts.half_close, Phase::HalfClose) } else { (timeouts.idle, Phase::Relay) };
             silence.as_mut().poll(cx, || limit, count).map(|()| Heard::Over(End::timeout(phase, limit.unwrap_or_default())))
         })
         .await

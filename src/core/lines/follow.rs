@@ -4,6 +4,7 @@ use super::FileError;
 use crate::{
     event::{Event, Events},
     reading::{Following, Send},
+    reload::read_once,
     watch::{State, Watch},
 };
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(crate) async fn follow<T, F>(
     F: From<Result<Vec<T>, String>>,
 {
     if last.is_none() {
-        events.emit(Event::Note { text: format!("{} is no regular file: it is read once", path.display()) });
+        events.emit(Event::Note { text: read_once(&path) });
         return;
     }
     let Following { every, flag, asked } = how;

@@ -1,6 +1,7 @@
 //! The figures, one after the other, under their names.
 
-use super::{Counts, Figures, process::Usage};
+use super::{Counts, Figures};
+use crate::process::Usage;
 use crate::{
     dial::Cause,
     event::{By, Phase},

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     addr::{Target, TargetSpec},
+    balance::Seat,
     builtin,
     dial::{Cause, DialError},
     event::Traffic,
@@ -35,6 +36,8 @@ pub struct Backend {
     pub target: Target,
     pub(super) standing: Mutex<Standing>,
     pub(super) places: Places,
+    /// Where those places are counted as well, for a policy that must know.
+    pub(super) seat: Option<Seat>,
     /// Who waits for a place here or at another target of the pool.
     pub(super) queue: Arc<Queue>,
     pub(super) failures: Failures,
@@ -183,13 +186,19 @@ impl Lease {
     #[must_use]
     pub fn new(backend: Arc<Backend>) -> Self {
         backend.places.take();
+        backend.seat.iter().for_each(Seat::enter);
         Self::placed(backend)
     }
 
-    /// The same where the backend has a place free, by the limit that holds for it.
-    #[must_use]
-    pub fn take(backend: &Arc<Backend>) -> Option<Self> {
-        backend.places.try_take().then(|| Self::placed(backend.clone()))
+    /// The same where the backend has a place free, by the limit that holds for it. `entered` says that its seat has counted it.
+    pub(super) fn take(backend: &Arc<Backend>, entered: bool) -> Option<Self> {
+        let taken = backend.places.try_take();
+        match (taken, entered) {
+            (true, false) => backend.seat.iter().for_each(Seat::enter),
+            (false, true) => backend.seat.iter().for_each(Seat::leave),
+            _ => {}
+        }
+        taken.then(|| Self::placed(backend.clone()))
     }
 
     fn placed(backend: Arc<Backend>) -> Self {
@@ -228,6 +237,7 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.backend.places.leave();
+        self.backend.seat.iter().for_each(Seat::leave);
         self.backend.queue.freed();
         if let Some(traffic) = &self.traffic {
             self.backend.passed(traffic);

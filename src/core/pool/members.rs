@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     addr::{HostPort, Target, TargetSpec},
+    balance::{Loads, Seat},
     builtin,
 };
 use std::{
@@ -47,6 +48,8 @@ pub(super) type Started = HashMap<String, builtin::Running>;
 #[derive(Debug)]
 pub(super) struct Members {
     queue: Arc<Queue>,
+    /// Where each has a seat, where the policy must know what each one has now.
+    loads: Option<Arc<Loads>>,
     listed: BTreeMap<SourceId, Vec<TargetSpec>>,
     all: Vec<(TargetSpec, Arc<Backend>)>,
     gone: Vec<Arc<Backend>>,
@@ -59,8 +62,17 @@ pub(super) struct Members {
 
 impl Members {
     /// Nobody yet. Those who come tell `queue` of places that come free.
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, listed: BTreeMap::new(), all: Vec::new(), gone: Vec::new(), removed: HashSet::new(), names: HashMap::new(), last: 0 }
+    pub(super) fn new(queue: Arc<Queue>, loads: Option<Arc<Loads>>) -> Self {
+        Self {
+            queue,
+            loads,
+            listed: BTreeMap::new(),
+            all: Vec::new(),
+            gone: Vec::new(),
+            removed: HashSet::new(),
+            names: HashMap::new(),
+            last: 0,
+        }
     }
 
     /// Starts what `builtin:` targets need that are not there yet. It is done before anything is changed.
@@ -180,7 +192,9 @@ impl Members {
                 }
                 None => {
                     self.last += 1;
-                    let backend = Arc::new(backend(BackendId(self.last), &label, &spec, started.remove(&label), self.queue.clone()));
+                    let seat = self.loads.as_ref().map(Loads::seat);
+                    let backend = backend(BackendId(self.last), &label, &spec, started.remove(&label), self.queue.clone(), seat);
+                    let backend = Arc::new(backend);
                     changes.added.push(backend.label.clone());
                     backend
                 }
@@ -202,7 +216,14 @@ impl Members {
     }
 }
 
-fn backend(id: BackendId, label: &str, spec: &TargetSpec, builtin: Option<builtin::Running>, queue: Arc<Queue>) -> Backend {
+fn backend(
+    id: BackendId,
+    label: &str,
+    spec: &TargetSpec,
+    builtin: Option<builtin::Running>,
+    queue: Arc<Queue>,
+    seat: Option<Seat>,
+) -> Backend {
     let target = match &builtin {
         Some(running) => Target::Tcp(HostPort::at(running.addr())),
         None => spec.target.clone(),
@@ -214,6 +235,7 @@ fn backend(id: BackendId, label: &str, spec: &TargetSpec, builtin: Option<builti
         target,
         standing,
         places: Places::default(),
+        seat,
         queue,
         failures: Failures::default(),
         totals: Totals::default(),

@@ -21,16 +21,18 @@ pub enum Serving {
 
 /// The numbers of those that may be chosen, and why it is those.
 pub(super) fn eligible(standings: &[Standing], when_all_down: WhenAllDown) -> (Serving, Vec<usize>) {
-    let steps: [(Serving, fn(&Standing) -> bool); 4] = [
-        (Serving::Regular, |standing| standing.is_eligible() && !standing.backup),
-        (Serving::Backups, Standing::is_eligible),
-        (Serving::Ejected, |standing| standing.up && !standing.draining),
-        (Serving::All, |standing| !standing.draining),
-    ];
     let of = |may: fn(&Standing) -> bool| -> Vec<usize> { (0..standings.len()).filter(|at| may(&standings[*at])).collect() };
-    let asked_for = |serving| serving != Serving::All || when_all_down == WhenAllDown::TryAll;
-    let steps = steps.into_iter().filter(|(serving, _)| asked_for(*serving));
-    let found = steps.map(|(serving, may)| (serving, of(may))).find(|(_, those)| !those.is_empty());
+    let all = match when_all_down {
+        WhenAllDown::TryAll => of(|standing| !standing.draining),
+        WhenAllDown::Fail => Vec::new(),
+    };
+    let steps = [
+        (Serving::Regular, of(|standing| standing.is_eligible() && !standing.backup)),
+        (Serving::Backups, of(Standing::is_eligible)),
+        (Serving::Ejected, of(|standing| standing.up && !standing.draining)),
+        (Serving::All, all),
+    ];
+    let found = steps.into_iter().find(|(_, those)| !those.is_empty());
     found.unwrap_or((Serving::Nobody, Vec::new()))
 }
 

@@ -1,14 +1,14 @@
 //! How a pool's backends are chosen and used.
 
 use super::{Ejection, Limits};
-use crate::balance::Policy;
+use crate::balance::{self, Policy};
 use std::time::Duration;
 
 /// How a pool's backends are chosen and used.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How the next backend is chosen.
-    pub policy: Policy,
+    pub balance: balance::Settings,
     /// How many connections backends take, and how many clients wait for a place.
     pub limits: Limits,
     /// When backends are ejected that do not take connections; never, where it is none.
@@ -19,16 +19,23 @@ pub struct Settings {
     pub slow_start: Option<Duration>,
 }
 
-impl From<Policy> for Settings {
-    /// This policy, and the defaults for the rest.
-    fn from(policy: Policy) -> Self {
+impl From<balance::Settings> for Settings {
+    /// This way to choose, and the defaults for the rest.
+    fn from(balance: balance::Settings) -> Self {
         Self {
-            policy,
+            balance,
             limits: Limits::default(),
             ejection: Some(Ejection::default()),
             when_all_down: WhenAllDown::default(),
             slow_start: None,
         }
+    }
+}
+
+impl From<Policy> for Settings {
+    /// This policy, and the defaults for the rest.
+    fn from(policy: Policy) -> Self {
+        balance::Settings::from(policy).into()
     }
 }
 

@@ -33,13 +33,12 @@ impl SlowStart {
     }
 }
 
-/// The weights that count now, of backends with these weights. They are the whole ones where nobody is on the way back.
-pub(super) fn weights(of: &[(NonZeroU32, Option<SlowStart>)]) -> Vec<NonZeroU32> {
-    let step = |way: &Option<SlowStart>| NonZeroU32::new(way.as_ref().map_or(STEPS, |way| way.step)).unwrap_or(NonZeroU32::MIN);
-    if of.iter().all(|(_, way)| way.is_none()) {
-        return of.iter().map(|(weight, _)| *weight).collect();
-    }
-    of.iter().map(|(weight, way)| weight.saturating_mul(step(way))).collect()
+/// The weights that count now, of backends with these weights, and what makes a whole one of them. They are the whole ones where
+/// nobody is on the way back.
+pub(super) fn weights(of: &[(NonZeroU32, Option<SlowStart>)]) -> (Vec<NonZeroU32>, NonZeroU32) {
+    let whole = of.iter().any(|(_, way)| way.is_some()).then(|| NonZeroU32::new(STEPS)).flatten().unwrap_or(NonZeroU32::MIN);
+    let step = |way: &Option<SlowStart>| way.as_ref().and_then(|way| NonZeroU32::new(way.step)).unwrap_or(whole);
+    (of.iter().map(|(weight, way)| weight.saturating_mul(step(way))).collect(), whole)
 }
 
 #[cfg(test)]
@@ -63,7 +62,7 @@ mod tests {
     fn weights_keep_their_proportion_to_each_other() {
         let weight = |n| NonZeroU32::new(n).unwrap();
         let first = SlowStart::begin(Instant::now());
-        assert_eq!(weights(&[(weight(1), None), (weight(1000), None)]), [1, 1000].map(weight));
-        assert_eq!(weights(&[(weight(3), None), (weight(1), Some(first))]), [60, 1].map(weight));
+        assert_eq!(weights(&[(weight(1), None), (weight(1000), None)]), ([1, 1000].map(weight).into(), weight(1)));
+        assert_eq!(weights(&[(weight(3), None), (weight(1), Some(first))]), ([60, 1].map(weight).into(), weight(20)));
     }
 }

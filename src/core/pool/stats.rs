@@ -80,7 +80,7 @@ mod tests {
         let pool = Pool::new(&TargetSpec::list("a:1").unwrap(), Policy::default()).await.unwrap();
         let backend = pool.backends()[0].clone();
         let traffic = Arc::new(Traffic::default());
-        let lease = pool.pick().next().unwrap().taken(&traffic, Duration::from_millis(3));
+        let lease = pool.pick(crate::pool::Asked::default()).next().unwrap().taken(&traffic, Duration::from_millis(3));
         traffic.add_received(10);
         backend.passed(&traffic);
         assert_eq!((backend.seen().received, backend.seen().sent), (10, 0));

@@ -107,7 +107,7 @@ impl Pool {
 
     /// Changes how a backend stands; where that brings it back, its share grows slowly.
     fn come_back(&self, backend: &Arc<Backend>, change: impl FnOnce(&mut Standing) -> bool) -> bool {
-        let slow_start = self.0.settings.slow_start.filter(|_| has_slow_start(self.0.settings.policy));
+        let slow_start = self.0.settings.slow_start.filter(|_| has_slow_start(self.0.settings.balance.policy));
         let begun = slow_start.map(|_| SlowStart::begin(Instant::now()));
         let back = self.stand(backend, |standing| {
             let back = change(standing);
@@ -163,7 +163,7 @@ impl Pool {
 
 /// Whether shares under this policy are a matter of weights alone, so that one can grow without moving anyone's key.
 fn has_slow_start(policy: Policy) -> bool {
-    matches!(policy, Policy::RoundRobin | Policy::LeastConnections)
+    !policy.is_by_key() && policy != Policy::First
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@ use super::{super::Look, *};
 use std::sync::Arc;
 use tapline::{
     addr::Endpoint,
+    balance::Policy,
     capture::Summary,
     event::{Client, ConnId, Handshake, Offered},
     fault::{Direction, Lane},
+    pool::{Drawn, Picked, Serving},
     proxy_header::{Transport, Version},
     reload::What,
     route::{Also, Outcome, Routed, Scheme},
@@ -77,6 +79,8 @@ fn every_event(text: &str) -> Vec<Event> {
     let (id, name, why, target) = (ConnId(1), text.to_owned(), text.to_owned(), text.to_owned());
     let (some, shared, time) = (Some(text.to_owned()), Arc::<str>::from(text), Duration::from_secs(1));
     let addr = Endpoint::Unix(Some(text.into()));
+    let drawn = vec![Drawn { target: shared.clone(), open: 1, weight: 2 }];
+    let picked = Box::new(Picked { policy: Policy::default(), key: Some(1), drawn, of: 1, winner: shared.clone(), why: "has its turn" });
     let header = Told {
         id,
         version: Version::V2,
@@ -147,6 +151,7 @@ fn every_event(text: &str) -> Vec<Event> {
         Event::Saved { id, path: name.clone() },
         Event::DialFailed { id, target: shared.clone(), why: why.clone(), next: true },
         Event::Dialed { id, target: shared.clone(), addr: addr.clone(), elapsed: time, waited: Some(time) },
+        Event::Picked { id, picked },
         Event::Queued { id, before: 1 },
         Event::Replayed { id, target: shared.clone(), why: why.clone(), bytes: 1 },
         asked(200),

@@ -121,6 +121,25 @@ fn what_was_said_goes_to_the_next_target_where_one_gives_no_answer() {
 }
 
 #[test]
+fn a_target_that_is_only_slow_is_kept_where_no_other_one_takes_the_connection() {
+    let ((_held, refusing), (listener, addr)) = (refusing(), listener());
+    let targets = [addr.to_string(), refusing.to_string()];
+    let mut tapline = balancer(&targets, &["--no-checks", "--replay", "--replay-after", "100ms"]);
+    let mut client = tapline.connect();
+    client.write_all(b"?").unwrap();
+    let mut target = accept(&listener);
+    assert_eq!(tapline.event("replayed")["target"], targets[0]);
+    assert_eq!(tapline.event("dial_failed")["target"], targets[1]);
+    assert_eq!(read_n(&mut target, 1), b"?");
+    target.write_all(b"late").unwrap();
+    drop(target);
+    assert_eq!(read_all(&mut client), b"late");
+    drop(client);
+    let closed = tapline.closed();
+    assert_eq!((&closed["target"], &closed["failed"]), (&targets[0].clone().into(), &false.into()));
+}
+
+#[test]
 fn the_end_of_the_client_is_replayed_too() {
     // It answers nobody, and ends once its client has ended.
     let mute = server(|mut stream| drop(stream.read_to_end(&mut Vec::new())));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, sync::atomic::AtomicBool};
 
 #[test]
 fn three_builtin_backends_take_turns() {
-    let mut tapline = Tapline::start(&["lb7", "0", "builtin:http", "builtin:http", "builtin:http"]);
+    let mut tapline = Tapline::start(&["lb7", "0", "--policy", "round-robin", "builtin:http", "builtin:http", "builtin:http"]);
     let mut client = tapline.connect();
     let mut counts = BTreeMap::new();
     for _ in 0..9 {
@@ -21,7 +21,7 @@ fn three_builtin_backends_take_turns() {
 #[test]
 fn weights_are_kept() {
     let ((a, got_a), (b, got_b)) = (backend(OK), backend(OK));
-    let tapline = Tapline::start(&["lb7", "0", "--no-checks", &format!("{a},weight=3"), &b.to_string()]);
+    let tapline = Tapline::start(&["lb7", "0", "--policy", "round-robin", "--no-checks", &format!("{a},weight=3"), &b.to_string()]);
     let mut client = tapline.connect();
     for _ in 0..8 {
         exchange(&mut client, GET);

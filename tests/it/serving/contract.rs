@@ -1,6 +1,8 @@
 //! `--json`: the kinds of lines and their keys, on both streams. This table is the contract: a change here is a change
 //! for every script out there, and belongs into docs/json.md as well.
 
+mod table;
+
 use super::streams::HELLO;
 use crate::{packets, support::*};
 use serde_json::Value;
@@ -10,195 +12,8 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::Arc,
 };
+use table::CONTRACT;
 
-/// Kinds and the keys of each beside `event`. `data` has one of two forms.
-const CONTRACT: &[(&str, &[&str])] = &[
-    ("listening", &["addr"]),
-    ("builtin", &["target", "addr"]),
-    ("certificate", &["names", "ca", "try_with"]),
-    ("opened", &["id", "peer"]),
-    ("announced", &["id", "version", "command", "transport", "source", "destination", "authority", "alpn", "unique_id", "netns", "tls"]),
-    ("routed", &["id", "outcome", "scheme", "name", "alpn", "size", "records", "rule", "how", "also", "target"]),
-    (
-        "handshake",
-        &[
-            "id",
-            "name",
-            "version",
-            "cipher",
-            "group",
-            "post_quantum",
-            "alpn",
-            "resumed",
-            "retry",
-            "offered",
-            "certificate",
-            "tickets",
-            "round_trips",
-            "received",
-            "sent",
-            "elapsed_ms",
-            "client",
-        ],
-    ),
-    ("handshake_failed", &["id", "name", "versions", "alert", "why"]),
-    ("loaded", &["what", "certificates", "names", "changed", "why"]),
-    ("recognised", &["id", "protocol", "name", "alpn", "method", "path", "version", "malformed"]),
-    ("saved", &["id", "path"]),
-    ("dialed", &["id", "target", "addr", "elapsed_ms", "waited_ms"]),
-    ("queued", &["id", "before"]),
-    ("replayed", &["id", "target", "why", "bytes"]),
-    ("dial_failed", &["id", "target", "why", "next"]),
-    ("faults", &["seed", "up", "down", "reset_percent"]),
-    ("fault", &["id", "fault", "direction", "after"]),
-    ("request", &["id", "target", "method", "path", "status", "retries", "why", "elapsed_ms"]),
-    ("closed", &["id", "peer", "client", "target", "by", "during", "why", "failed", "received", "sent", "spliced", "elapsed_ms"]),
-    ("lost", &["id", "datagrams", "why"]),
-    ("target", &["target", "connections", "failed", "received", "sent"]),
-    ("health", &["target", "up", "why"]),
-    ("ejected", &["target", "failures", "why", "penalty_ms"]),
-    ("readmitted", &["target", "why"]),
-    ("serving", &["from", "usable", "of", "names"]),
-    ("admin", &["by", "action", "weight", "deadline_ms", "target", "pools"]),
-    ("cut", &["pool", "target", "connections"]),
-    ("beside", &["what", "addr"]),
-    ("routes", &["source", "rules", "added", "removed", "changed", "skipped", "why"]),
-    ("targets", &["source", "targets", "added", "removed", "changed", "skipped", "why"]),
-    ("accept_failed", &["why", "retry_in_ms"]),
-    ("draining", &["open", "grace_ms"]),
-    ("drained", &["aborted"]),
-    (
-        "capture",
-        &[
-            "file",
-            "packets",
-            "other_packets",
-            "other_links",
-            "streams",
-            "datagram_flows",
-            "hellos",
-            "malformed",
-            "not_tls",
-            "without_hello",
-            "given_up",
-            "truncated",
-        ],
-    ),
-    ("note", &["text"]),
-    ("error", &["text", "hint"]),
-    ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "text"]),
-    ("data", &["id", "peer", "client", "direction", "time", "offset", "bytes", "hex"]),
-    (
-        "hello",
-        &[
-            "id",
-            "peer",
-            "client",
-            "source",
-            "destination",
-            "transport",
-            "time",
-            "file",
-            "packet",
-            "packets",
-            "before",
-            "second",
-            "sni",
-            "alpn",
-            "versions",
-            "version",
-            "legacy_version",
-            "ciphers",
-            "extensions",
-            "size",
-            "records",
-            "framing",
-            "framing_version",
-            "random",
-            "session_id",
-            "cipher_suites",
-            "compression_methods",
-            "extension_list",
-            "groups",
-            "key_shares",
-            "signature_algorithms",
-            "pq",
-            "ech",
-            "grease",
-            "faults",
-            "ja3",
-            "ja3_text",
-            "ja3n",
-            "ja4",
-            "ja4_r",
-            "ja4_o",
-            "ja4_ro",
-        ],
-    ),
-    (
-        "not_tls",
-        &[
-            "id",
-            "peer",
-            "client",
-            "source",
-            "destination",
-            "transport",
-            "time",
-            "file",
-            "packet",
-            "packets",
-            "before",
-            "second",
-            "protocol",
-        ],
-    ),
-    (
-        "bad_hello",
-        &[
-            "id",
-            "peer",
-            "client",
-            "source",
-            "destination",
-            "transport",
-            "time",
-            "file",
-            "packet",
-            "packets",
-            "before",
-            "second",
-            "what",
-            "offset",
-        ],
-    ),
-    ("diff", &["same", "a", "b", "parts", "fingerprints", "grease"]),
-    ("route", &["outcome", "scheme", "name", "alpn", "rule", "how", "also", "target"]),
-    ("port", &["addr", "port", "state", "reason", "elapsed_ms"]),
-    (
-        "listed",
-        &[
-            "pool",
-            "target",
-            "source",
-            "state",
-            "up",
-            "backup",
-            "weight",
-            "max",
-            "open",
-            "reset_in_ms",
-            "ejected_for_ms",
-            "connections",
-            "failed",
-            "broken",
-            "received",
-            "sent",
-            "last",
-        ],
-    ),
-    ("demo", &["requests", "failed", "retries", "backends"]),
-];
 /// What a run cannot be made to say at will has a test of its own.
 const RARE: &[(&str, &[&str])] = &[("dropped", &["events"])];
 
@@ -266,7 +81,7 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     add(&mut kinds, &mut refuser);
 
     let mute = server(|mut stream| drop(stream.read(&mut [0])));
-    let mut limited = Tapline::start(&["lb4", "0", &mute.to_string(), "builtin:echo,max=1", "--no-checks", "--replay"]);
+    let mut limited = Tapline::start(&["lb4", "0", &mute.to_string(), "builtin:echo,max=1", "--no-checks", "--replay", "--explain"]);
     let mut first = limited.connect();
     first.write_all(b"hello").unwrap();
     limited.event("replayed");
@@ -376,7 +191,19 @@ fn every_line_is_json_and_has_the_keys_of_the_contract() {
     let diff = run(&["--json", "sni-peek", "--diff", "tests/data/curl-openssl3.bin", "tests/data/s_client-tls12.bin"]);
     let (taken, demo) = (balancer_port_in_use(), run(&["--json", "demo"]));
     let test = run(&["--json", "sni-route", "0", "a.test=1", "--test", "a.test"]);
-    let outputs = [scan.stdout, scan.stderr, capture.stderr, diff.stdout, test.stdout, drain.stdout, taken, demo.stdout, demo.stderr];
+    let simulation = run(&["--json", "lb4", "--simulate", "10", "--policy", "ring", "h1", "h2"]);
+    let outputs = [
+        scan.stdout,
+        scan.stderr,
+        capture.stderr,
+        diff.stdout,
+        test.stdout,
+        drain.stdout,
+        simulation.stdout,
+        taken,
+        demo.stdout,
+        demo.stderr,
+    ];
     for line in outputs.iter().flat_map(|text| text.lines()) {
         add_line(&mut kinds, &serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     }

@@ -132,7 +132,7 @@ fn services(server: SocketAddr) -> Reader {
     Reader::services(Resolver::new(Some(server)), DnsName("_x._tcp.a.test.".parse().unwrap()), TargetSpec::from(()))
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The targets or why there are none, what is wrong beside, and the seconds until it is asked again.
 async fn read(reader: &mut Reader) -> (String, String, u64) {
@@ -282,7 +282,7 @@ async fn what_changes_fails_and_returns_is_told_once_each() {
         resolver: Some(addr),
     };
     let pool = Pool::new(&sources.fixed(), Policy::default()).await.unwrap();
-    let loaded = sources.load(&pool, &dialer(), false).await.unwrap();
+    let loaded = sources.load(&pool, &dialer()).await.unwrap();
     let labels =
         || pool.backends().iter().map(|backend| format!("{}*{}", backend.label, backend.standing().weight)).collect::<Vec<_>>().join(" ");
     assert_eq!(labels(), "10.0.0.9:80*1 10.0.0.1:80*3 10.0.0.2:80*3");
@@ -318,7 +318,7 @@ async fn a_start_without_any_target_is_none_and_says_why() {
         let all = texts.iter().map(|text| text.parse().unwrap()).collect();
         let sources = Sources { all, every: HOUR, resolver: Some(addr) };
         let pool = Pool::new(&sources.fixed(), Policy::default()).await.unwrap();
-        sources.load(&pool, &dialer(), false).await.map(drop).map_err(|error| error.to_string())
+        sources.load(&pool, &dialer()).await.map(drop).map_err(|error| error.to_string())
     };
     server.has_v4("there.test.", 60, &["10.0.0.1"]);
     server.set("empty.test.", RecordType::TXT, Ok(Vec::new()));

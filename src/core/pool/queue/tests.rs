@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     addr::TargetSpec,
-    pool::{Lease, Pool, Settings},
+    pool::{Asked, Lease, Pool, Settings},
 };
 use std::sync::{Arc, Mutex as StdMutex};
 use tokio::task::{JoinHandle, yield_now};
@@ -16,7 +16,7 @@ type Came = Arc<StdMutex<Vec<(usize, Lease)>>>;
 fn client(pool: &Pool, number: usize, came: &Came) -> JoinHandle<Result<(), Unplaced>> {
     let (pool, came) = (pool.clone(), came.clone());
     tokio::spawn(async move {
-        let lease = pool.queue().join()?.turn(|| pool.pick().next()).await?;
+        let lease = pool.queue().join()?.turn(|| pool.pick(Asked::default()).next()).await?;
         came.lock().unwrap().push((number, lease));
         Ok(())
     })
@@ -31,19 +31,19 @@ async fn settle() {
 #[tokio::test]
 async fn limits_are_kept_and_the_others_are_tried() {
     let pool = pool("a:1,max=2,b:1", Limits { most: NonZeroUsize::new(1), ..Limits::default() }).await;
-    let held: Vec<_> = std::iter::from_fn(|| pool.pick().next()).collect();
+    let held: Vec<_> = std::iter::from_fn(|| pool.pick(Asked::default()).next()).collect();
     assert_eq!(held.iter().filter(|lease| &*lease.label == "a:1").count(), 2);
     assert_eq!(held.len(), 3);
-    let mut picks = pool.pick();
+    let mut picks = pool.pick(Asked::default());
     assert!(picks.next().is_none() && picks.is_full());
     drop(held);
-    assert_eq!(pool.pick().count(), 2);
+    assert_eq!(pool.pick(Asked::default()).count(), 2);
 }
 
 #[tokio::test]
 async fn the_first_that_came_gets_the_first_place_and_one_place_wakes_one() {
     let pool = pool("a:1,max=1,b:1,max=1", Limits::default()).await;
-    let mut held: Vec<_> = pool.pick().collect();
+    let mut held: Vec<_> = pool.pick(Asked::default()).collect();
     let came = Came::default();
     let mut clients = Vec::new();
     for number in 0..5 {
@@ -70,7 +70,7 @@ async fn the_first_that_came_gets_the_first_place_and_one_place_wakes_one() {
 async fn what_changes_in_the_pool_wakes_who_waits() {
     let pool = pool("a:1,max=1,b:1,max=1", Limits::default()).await;
     pool.stand(&pool.backends()[1], |standing| standing.draining = true);
-    let _held: Vec<_> = pool.pick().collect();
+    let _held: Vec<_> = pool.pick(Asked::default()).collect();
     let came = Came::default();
     let waiting = client(&pool, 0, &came);
     settle().await;
@@ -84,7 +84,7 @@ async fn what_changes_in_the_pool_wakes_who_waits() {
 async fn the_queue_is_bounded_in_length_and_in_time() {
     let limits = Limits { most: NonZeroUsize::new(1), waiting: 1, patience: Duration::from_secs(3) };
     let pool = pool("a:1", limits).await;
-    let _held: Vec<_> = pool.pick().collect();
+    let _held: Vec<_> = pool.pick(Asked::default()).collect();
     let came = Came::default();
     let first = client(&pool, 0, &came);
     settle().await;
@@ -98,7 +98,7 @@ async fn the_queue_is_bounded_in_length_and_in_time() {
 #[test]
 fn no_place_is_lost() {
     let built = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let pool = built().block_on(pool("a:1,b:1", Limits { most: NonZeroUsize::new(2), waiting: 10_000, patience: Duration::from_secs(60) }));
+    let pool = built().block_on(pool("a:1,b:1", Limits { most: NonZeroUsize::new(2), waiting: 10_000, patience: Duration::from_mins(1) }));
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let pool = pool.clone();
@@ -107,7 +107,7 @@ fn no_place_is_lost() {
                     let one = |number: usize| {
                         let pool = pool.clone();
                         tokio::spawn(async move {
-                            let lease = pool.queue().join().unwrap().turn(|| pool.pick().next()).await.unwrap();
+                            let lease = pool.queue().join().unwrap().turn(|| pool.pick(Asked::default()).next()).await.unwrap();
                             for _ in 0..number % 3 {
                                 yield_now().await;
                             }
@@ -124,7 +124,9 @@ fn no_place_is_lost() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!((pool.queue().waiting(), pool.is_idle()), (0, true));
-    assert!(pool.pick().next().is_some());
+    assert!(pool.pick(Asked::default()).next().is_some());
 }

@@ -120,11 +120,16 @@ async fn a_target_that_has_gone_is_not_said_to_be_back() {
 
 #[tokio::test(start_paused = true)]
 async fn where_all_are_down_they_are_tried_or_nobody_is() {
-    for (when_all_down, serving) in [(WhenAllDown::TryAll, (Serving::All, 2, 2)), (WhenAllDown::Fail, (Serving::Nobody, 0, 2))] {
+    for (when_all_down, serving, why) in [
+        (WhenAllDown::TryAll, (Serving::All, 2, 2), "no other target is left"),
+        (WhenAllDown::Fail, (Serving::Nobody, 0, 2), "all targets are down"),
+    ] {
         let (pool, all, ..) = pool("a:1,b:1", Settings { when_all_down, ..Policy::RoundRobin.into() }).await;
-        all.iter().for_each(|backend| pool.set_up(backend, false));
+        for backend in &all {
+            pool.set_up(backend, false);
+        }
         assert_eq!(pool.serving(), serving);
-        assert_eq!(pool.why_nobody(), "all targets are down");
+        assert_eq!(pool.why_nobody(), why);
         pool.set_up(&all[1], true);
         assert_eq!(pool.serving(), (Serving::Regular, 1, 2));
     }

@@ -1,20 +1,22 @@
 //! What the system knows of this process, by the names that Prometheus' own clients give it; Linux tells it in /proc (proc(5)).
 
-/// What the process uses of what it has.
-#[derive(Debug, Default)]
-pub(super) struct Usage {
+/// What the process uses of what it has. What the system does not tell is absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
     /// Seconds of CPU, in this process and in the kernel for it.
-    pub(super) cpu_seconds: Option<f64>,
+    pub cpu_seconds: Option<f64>,
     /// Bytes in memory.
-    pub(super) resident: Option<u64>,
+    pub resident: Option<u64>,
     /// Open descriptors.
-    pub(super) descriptors: Option<u64>,
+    pub descriptors: Option<u64>,
     /// How many there may be.
-    pub(super) most_descriptors: Option<u64>,
+    pub most_descriptors: Option<u64>,
 }
 
 impl Usage {
-    pub(super) fn now() -> Self {
+    /// What it uses now.
+    #[must_use]
+    pub fn now() -> Self {
         Self { most_descriptors: crate::descriptors::limit(), ..Self::of_system() }
     }
 

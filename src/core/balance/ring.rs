@@ -1,0 +1,85 @@
+//! Consistent hashing on a ring.
+
+use super::Candidate;
+use crate::random::stream;
+
+/// Points for each unit of weight, as nginx has for `hash ... consistent`. A share is off by 8 % (1/sqrt(160)) as a rule. There is no least
+/// number of points of a ring: with one, those who stay would have more points as soon as another goes, and move keys among them.
+const POINTS: u64 = 160;
+/// Points that a ring has at most, about: 12 MiB of them and of their owners. Where weights ask for more, everybody has fewer for each unit
+/// of weight, and one at least.
+const MOST: u64 = 1 << 20;
+
+/// Consistent hashing (Karger et al. 1997) by many points for each name, as ketama does it: a key belongs to the first point from its own
+/// hash on. A new name takes its share from all others, and leaves what it has to all others.
+#[derive(Debug)]
+pub(super) struct Ring {
+    points: Vec<u64>,
+    owners: Vec<u32>,
+    /// For each value of the upper bits of a hash, the first point that is not before it.
+    index: Vec<u32>,
+    shift: u32,
+}
+
+impl Ring {
+    pub(super) fn new(candidates: &[Candidate]) -> Self {
+        let weight = |candidate: &Candidate| u64::from(candidate.weight.get());
+        let sum: u64 = candidates.iter().map(weight).sum();
+        let unit = candidates.first().map_or(1, |first| u64::from(first.unit.get()));
+        let all = (sum * POINTS).min(MOST * unit);
+        let mut points = Vec::with_capacity((all / unit) as usize + candidates.len());
+        for (at, candidate) in candidates.iter().enumerate() {
+            let many = (weight(candidate) * all).div_ceil(sum * unit);
+            points.extend(stream(candidate.seed()).take(many as usize).map(|point| (point, at as u32)));
+        }
+        points.sort_unstable();
+        let (points, owners): (Vec<u64>, Vec<u32>) = points.into_iter().unzip();
+        let bits = points.len().max(2).next_power_of_two().trailing_zeros();
+        let shift = u64::BITS - bits;
+        let mut index = Vec::with_capacity(1 << bits);
+        let mut at = 0;
+        for bucket in 0..1_u64 << bits {
+            while points.get(at).is_some_and(|point| *point < bucket << shift) {
+                at += 1;
+            }
+            index.push(at as u32);
+        }
+        Self { points, owners, index, shift }
+    }
+
+    /// Whose the key is.
+    pub(super) fn first(&self, key: u64) -> Option<usize> {
+        (!self.owners.is_empty()).then(|| self.owner(self.start(key), 0))
+    }
+
+    /// The point of the key: the first that is not before it.
+    pub(super) fn start(&self, key: u64) -> usize {
+        let mut at = self.index[(key >> self.shift) as usize] as usize;
+        while self.points.get(at).is_some_and(|point| *point < key) {
+            at += 1;
+        }
+        at
+    }
+
+    /// Whose point it is so many steps further, around the end; there are [`Ring::len`] of them.
+    pub(super) fn owner(&self, start: usize, step: usize) -> usize {
+        self.owners[(start + step) % self.owners.len()] as usize
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.points.len()
+    }
+}
+
+#[cfg(test)]
+impl Ring {
+    /// What part of the ring each of so many has.
+    pub(super) fn arcs(&self, many: usize) -> Vec<f64> {
+        let mut arcs = vec![0.0; many];
+        let before = std::iter::once(self.points.last().copied().unwrap_or_default()).chain(self.points.iter().copied());
+        for ((point, before), owner) in self.points.iter().zip(before).zip(&self.owners) {
+            arcs[*owner as usize] += point.wrapping_sub(before) as f64 / u64::MAX as f64;
+        }
+        arcs
+    }
+}
