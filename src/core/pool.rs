@@ -18,7 +18,7 @@ pub use cut::Cut;
 pub use ejection::{Ejection, Record};
 pub use members::{Changes, SourceId};
 pub use picks::{Asked, Drawn, Picked, Picks};
-pub use queue::{Limits, Queue, Unplaced, Waiting};
+pub use queue::{Found, Limits, Queue, Unplaced, Waiting};
 pub use serving::Serving;
 pub use settings::{Settings, WhenAllDown};
 pub use slow_start::SlowStart;

@@ -1,6 +1,6 @@
 //! The backends for one connection, one after the other.
 
-use super::{BackendId, Lease, Now, Pool, Unplaced};
+use super::{BackendId, Found, Lease, Now, Pool, Unplaced};
 use crate::balance::{Choice, Policy, Rest, Seat};
 use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
@@ -58,6 +58,8 @@ pub struct Picks {
     /// Those before the last.
     tried: BTreeSet<BackendId>,
     is_full: bool,
+    /// Whether one has a place free that was tried before.
+    has_passed: bool,
 }
 
 /// Whom the policy is asked for next.
@@ -74,7 +76,7 @@ enum Stage {
 impl Picks {
     pub(super) fn new(pool: Pool, asked: Asked) -> Self {
         let now = pool.0.now.load_full();
-        Self { pool, now, asked, stage: Stage::First, picked: None, last: None, tried: BTreeSet::new(), is_full: false }
+        Self { pool, now, asked, stage: Stage::First, picked: None, last: None, tried: BTreeSet::new(), is_full: false, has_passed: false }
     }
 
     /// Whether one was passed over because it had no place free.
@@ -110,10 +112,11 @@ impl Picks {
         let look = || {
             self.tried.extend(self.last.take());
             self.now = self.pool.0.now.load_full();
-            (self.stage, self.is_full) = (Stage::First, false);
+            (self.stage, self.is_full, self.has_passed) = (Stage::First, false, false);
             match self.next() {
-                None if self.is_full => None,
-                lease => Some(lease),
+                None if self.is_full && self.has_passed => Found::ForOthers,
+                None if self.is_full => Found::Nothing,
+                lease => Found::Place(lease),
             }
         };
         waiting.turn(look).await
@@ -186,6 +189,7 @@ impl Iterator for Picks {
         while let Some((at, entered)) = self.candidate() {
             let backend = self.now.usable(at);
             if self.tried.contains(&backend.id) {
+                self.has_passed |= backend.places.has_room();
                 backend.seat.iter().filter(|_| entered).for_each(Seat::leave);
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    pin::pin,
     sync::atomic::{
         AtomicUsize,
         Ordering::{Relaxed, SeqCst},
@@ -83,6 +84,11 @@ impl Places {
         self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < most).then(|| taken + 1)).is_ok()
     }
 
+    /// Whether one is free.
+    pub(super) fn has_room(&self) -> bool {
+        self.taken() < self.most.load(Relaxed)
+    }
+
     /// Gives one back.
     pub(super) fn leave(&self) {
         // See `Queue::freed`.
@@ -96,7 +102,9 @@ impl Places {
 
 /// Clients that wait for a place at any target of a pool, first come, first served.
 ///
-/// Only the first of them ever looks for a place, so that one place wakes one client. Whoever is dropped leaves nothing behind.
+/// Only the first of them looks for a place, so that one place wakes one client. Who may not take the places that are free, because
+/// it was there already, steps aside for those behind, and looks again in turn when another place comes free. Whoever is dropped leaves
+/// nothing behind.
 #[derive(Debug)]
 pub struct Queue {
     limits: Limits,
@@ -104,11 +112,24 @@ pub struct Queue {
     /// Held by the first of those who wait; tokio gives it to the others in the order in which they came.
     first: Mutex<()>,
     freed: Notify,
+    /// Wakes those who have stepped aside.
+    aside: Notify,
+}
+
+/// What a client who waits has found.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// What it waited for.
+    Place(T),
+    /// Nothing is free.
+    Nothing,
+    /// Something is free, for others only.
+    ForOthers,
 }
 
 impl Queue {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, waiting: AtomicUsize::new(0), first: Mutex::default(), freed: Notify::new() }
+        Self { limits, waiting: AtomicUsize::new(0), first: Mutex::default(), freed: Notify::new(), aside: Notify::new() }
     }
 
     /// How many wait now.
@@ -139,6 +160,7 @@ impl Queue {
         // order for all (SeqCst), one of the two sees the other.
         if self.waiting.load(SeqCst) > 0 {
             self.freed.notify_one();
+            self.aside.notify_waiters();
         }
     }
 }
@@ -152,19 +174,28 @@ pub struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits for its turn, and then until `take` comes to something.
+    /// Waits for its turn, and then until `look` finds a place.
     ///
     /// # Errors
     /// [`Unplaced::TimedOut`].
-    pub async fn turn<T>(self, mut take: impl FnMut() -> Option<T>) -> Result<T, Unplaced> {
+    pub async fn turn<T>(self, mut look: impl FnMut() -> Found<T>) -> Result<T, Unplaced> {
         let patience = self.queue.limits.patience;
         let turn = async {
-            let _first = self.queue.first.lock().await;
+            let Queue { first, freed, aside, .. } = self.queue;
+            let mut mine = first.lock().await;
             loop {
-                if let Some(taken) = take() {
-                    return taken;
+                // What comes free from here on is not missed.
+                let mut another = pin!(aside.notified());
+                another.as_mut().enable();
+                match look() {
+                    Found::Place(place) => return place,
+                    Found::Nothing => freed.notified().await,
+                    Found::ForOthers => {
+                        drop(mine);
+                        another.await;
+                        mine = first.lock().await;
+                    }
                 }
-                self.queue.freed.notified().await;
             }
         };
         timeout(patience, turn).await.map_err(|_| Unplaced::TimedOut(patience))

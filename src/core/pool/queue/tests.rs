@@ -10,13 +10,17 @@ async fn pool(text: &str, limits: Limits) -> Pool {
     Pool::new(&TargetSpec::list(text).unwrap(), Settings { limits, ..Settings::default() }).await.unwrap()
 }
 
+fn look(pool: &Pool) -> Found<Lease> {
+    pool.pick(Asked::default()).next().map_or(Found::Nothing, Found::Place)
+}
+
 type Came = Arc<StdMutex<Vec<(usize, Lease)>>>;
 
 /// A client that waits for a place and keeps it in `came`.
 fn client(pool: &Pool, number: usize, came: &Came) -> JoinHandle<Result<(), Unplaced>> {
     let (pool, came) = (pool.clone(), came.clone());
     tokio::spawn(async move {
-        let lease = pool.queue().join()?.turn(|| pool.pick(Asked::default()).next()).await?;
+        let lease = pool.queue().join()?.turn(|| look(&pool)).await?;
         came.lock().unwrap().push((number, lease));
         Ok(())
     })
@@ -81,6 +85,43 @@ async fn what_changes_in_the_pool_wakes_who_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_refused_where_places_are_free_does_not_hold_up_the_others() {
+    let pool = pool("a:1,b:1,max=1", Limits::default()).await;
+    let mut picks: Vec<_> = (0..3).map(|_| pool.pick(Asked::default())).collect();
+    let held = picks.iter_mut().map(|picks| picks.next().unwrap()).find(|lease| &*lease.label == "b:1").unwrap();
+    let came = Came::default();
+    // Each was refused by the one that has places.
+    let refused = |number: usize| {
+        let (mut picks, came) = (pool.pick(Asked::default()), came.clone());
+        let first = picks.next().unwrap();
+        assert_eq!(&*first.label, "a:1");
+        drop(first);
+        assert!(picks.next().is_none() && picks.is_full());
+        tokio::spawn(async move {
+            let lease = picks.wait(|_| ()).await.unwrap().unwrap();
+            came.lock().unwrap().push((number, lease));
+        })
+    };
+    let clients = [refused(0), refused(1)];
+    settle().await;
+    for _ in 0..2 {
+        let mut next = pool.pick(Asked::default());
+        assert!(next.first().is_none() && next.is_full());
+        let lease = timeout(Duration::from_secs(1), next.wait(|_| ())).await.unwrap().unwrap().unwrap();
+        assert_eq!(&*lease.label, "a:1");
+    }
+    assert_eq!(pool.queue().waiting(), 2);
+    drop(held);
+    settle().await;
+    assert_eq!(came.lock().unwrap().iter().map(|(number, lease)| (*number, lease.label.to_string())).collect::<Vec<_>>(), [(0, "b:1".into())]);
+    came.lock().unwrap().clear();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(came.lock().unwrap()[0].0, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_queue_is_bounded_in_length_and_in_time() {
     let limits = Limits { most: NonZeroUsize::new(1), waiting: 1, patience: Duration::from_secs(3) };
     let pool = pool("a:1", limits).await;
@@ -107,7 +148,7 @@ fn no_place_is_lost() {
                     let one = |number: usize| {
                         let pool = pool.clone();
                         tokio::spawn(async move {
-                            let lease = pool.queue().join().unwrap().turn(|| pool.pick(Asked::default()).next()).await.unwrap();
+                            let lease = pool.queue().join().unwrap().turn(|| look(&pool)).await.unwrap();
                             for _ in 0..number % 3 {
                                 yield_now().await;
                             }
