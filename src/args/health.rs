@@ -48,7 +48,8 @@ pub struct Health {
     /// Where all backends are down: try all of them, as checks can be wrong, or fail at once
     #[arg(long, value_name = "try-all|fail", default_value = "try-all", hide_possible_values = true)]
     when_all_down: WhenAllDownName,
-    /// How long a backend that was down or ejected takes to get its whole share again [default: none]
+    /// How long a backend that was down or ejected takes to get its whole share again; for policies that go by no key, and
+    /// not for first [default: none]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     slow_start: Option<Duration>,
 }

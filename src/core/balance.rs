@@ -122,10 +122,8 @@ impl Settings {
 pub struct Candidate {
     /// What it is known by, wherever it stands in a list.
     pub name: Arc<str>,
-    /// Its share of the traffic relative to the others.
+    /// Its share of the traffic relative to the others. All are 20 times as large while one has a part of its own.
     pub weight: NonZeroU32,
-    /// What makes a weight of one, the same for all: above 1 where some have a part of their weight.
-    pub unit: NonZeroU32,
     /// How many it may have open.
     pub most: Option<NonZeroUsize>,
     /// Its place among the [`Settings::loads`], where the policy has some.

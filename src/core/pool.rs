@@ -64,6 +64,8 @@ struct Shared {
     changed: watch::Sender<()>,
     /// Whether connections may be cut off while they go on.
     controlled: AtomicBool,
+    /// Whether somebody is on the way back to its whole share, and a task sees to it.
+    growing: AtomicBool,
 }
 
 /// A pool at one time.
@@ -84,11 +86,10 @@ impl Now {
         let (serving, eligible) = serving::eligible(&standings, settings.when_all_down);
         let otherwise = serving::otherwise(&standings, serving);
         let whole: Vec<_> = eligible.iter().map(|at| (standings[*at].weight, standings[*at].slow_start)).collect();
-        let (weights, unit) = slow_start::weights(&whole);
+        let weights = slow_start::weights(&whole);
         let candidate = |(at, weight): (&usize, NonZeroU32)| Candidate {
             name: all[*at].label.clone(),
             weight,
-            unit,
             most: standings[*at].most.or(settings.limits.most),
             seat: all[*at].seat.as_ref().map(Seat::at),
         };
@@ -125,7 +126,8 @@ impl Pool {
         let now = ArcSwap::from_pointee(Now::new(&settings, Vec::new(), loads.as_ref(), None));
         let queue = Arc::new(Queue::new(settings.limits));
         let (members, changed) = (Mutex::new(Members::new(queue.clone(), loads.clone())), watch::Sender::new(()));
-        let pool = Self(Arc::new(Shared { settings, loads, queue, members, now, changed, controlled: AtomicBool::new(false) }));
+        let (controlled, growing) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pool = Self(Arc::new(Shared { settings, loads, queue, members, now, changed, controlled, growing }));
         pool.update(SourceId::ARGUMENTS, specs).await?;
         Ok(pool)
     }

@@ -31,6 +31,8 @@ struct Inner {
     /// The winner of each pair, then of each pair of pairs; the last winner of all is number 1, the leaves are the second half.
     winners: Vec<Entry>,
     open: u64,
+    /// How many have room.
+    with_room: usize,
     /// Counts choices.
     now: u64,
 }
@@ -62,11 +64,10 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// One more is open.
+    /// One more is open; it counts as chosen now.
     pub fn enter(&self) {
         let mut inner = self.loads.lock();
-        inner.open += 1;
-        inner.change(self.loads.by, self.at, |leaf| leaf.open += 1);
+        inner.enter(self.loads.by, self.at);
     }
 
     /// One fewer is open.
@@ -119,6 +120,7 @@ impl Loads {
             let most = most.map_or(u64::MAX, |most| most.get() as u64);
             inner.leaves[at].terms = Some(Terms { weight: u64::from(weight.get()), most, place: place as u32 });
         }
+        inner.with_room = inner.leaves.iter().filter(|leaf| leaf.has_room()).count();
         inner.crown(self.by);
     }
 
@@ -130,20 +132,23 @@ impl Loads {
             1 => 0,
             _ => inner.winners[1].2 as usize,
         };
-        inner.enter(self.by, at)
+        inner.enter_where_room(self.by, at)
     }
 
     /// The first of these who has room and no more than `percent` of its share by weight of what is open, with one more, who has one more open with that.
     /// Where nobody is above 100 % of all weights, somebody is always found.
     pub(super) fn enter_within(&self, percent: u64, all: impl Iterator<Item = usize>, weights: u64) -> Option<usize> {
         let mut inner = self.lock();
+        if inner.with_room == 0 {
+            return None;
+        }
         let of = u128::from(percent) * u128::from(inner.open + 1);
         // open + 1 <= ceil(percent % of the share), without a division.
         let has_room =
             |leaf: &Leaf| leaf.terms.is_some_and(|terms| u128::from(leaf.open) * 100 * u128::from(weights) < of * u128::from(terms.weight));
         let mut all = all;
         let at = all.find(|at| has_room(&inner.leaves[*at]) && inner.leaves[*at].has_room())?;
-        inner.enter(self.by, at)
+        inner.enter_where_room(self.by, at)
     }
 
     pub(super) fn is_by_place(&self) -> bool {
@@ -183,19 +188,23 @@ impl Leaf {
 }
 
 impl Inner {
-    fn enter(&mut self, by: By, at: usize) -> Option<usize> {
-        if !self.leaves[at].has_room() {
-            return None;
-        }
+    fn enter_where_room(&mut self, by: By, at: usize) -> Option<usize> {
+        self.leaves[at].has_room().then(|| self.enter(by, at))
+    }
+
+    fn enter(&mut self, by: By, at: usize) -> usize {
         self.now += 1;
         let now = self.now;
         self.open += 1;
         self.change(by, at, |leaf| (leaf.open, leaf.chosen) = (leaf.open + 1, now));
-        Some(at)
+        at
     }
 
     fn change(&mut self, by: By, at: usize, change: impl FnOnce(&mut Leaf)) {
-        change(&mut self.leaves[at]);
+        let leaf = &mut self.leaves[at];
+        let before = leaf.has_room();
+        change(leaf);
+        self.with_room = self.with_room + usize::from(leaf.has_room()) - usize::from(before);
         if by == By::Count {
             return;
         }

@@ -8,11 +8,15 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::PoisonError};
 #[derive(Debug)]
 pub struct Rest {
     tried: Vec<bool>,
+    /// How many were not.
+    left: usize,
     order: Order,
 }
 
 #[derive(Debug)]
 enum Order {
+    /// Whoever has the next turns, where these turn up within so many; then one by a turn of those that are left, and then all of them from a place on.
+    Turns { left: usize, place: Option<usize> },
     /// By score, the highest first; of equals, who stands next behind the one that was tried first.
     Scores(BinaryHeap<(u64, Reverse<usize>, usize)>),
     /// Those of a draw; who is held came off worse in the draw before.
@@ -22,7 +26,8 @@ enum Order {
 }
 
 impl Chooser {
-    /// The others, once the first that was chosen, if one was, could not be used. In turn: who would be next. Random: drawn by weight. Fewest:
+    /// The others, once the first that was chosen, if one was, could not be used. In turn: by turns of
+    /// their own. Random: drawn by weight. Fewest:
     /// fewest first. Two choices: the better of the one that came off worse and another that is drawn. First: in order.
     /// Rendezvous and Maglev: by rendezvous. Ring: along the ring.
     pub fn rest(&self, key: Option<u64>, first: Option<usize>, open: impl Fn(usize) -> usize) -> Rest {
@@ -43,7 +48,8 @@ impl Chooser {
             scores(&mut weights.map(|weight| open_unit(self.random.next()).ln() / weight))
         };
         let order = match &self.method {
-            Method::Turns(turns) => Order::Scores(scores(&mut turns.lock().unwrap_or_else(PoisonError::into_inner).due())),
+            // Enough for all to have a turn, unless weights are very different.
+            Method::Turns(_) => Order::Turns { left: 2 * many + 64, place: None },
             Method::Random(_) => Order::Scores(drawn()),
             Method::TwoChoices(_) => Order::Pairs { drawn: drawn(), held: None },
             Method::Loads(loads, _) if loads.is_by_place() => Order::Scores(scores(&mut (0..many).map(|at| -(at as f64)))),
@@ -54,12 +60,36 @@ impl Chooser {
             Method::Rendezvous(rendezvous) | Method::Maglev(_, rendezvous) => Order::Scores(scores(&mut rendezvous.scores(key()))),
             Method::Ring(ring, _) => Order::Ring { start: ring.start(key()), step: 0 },
         };
-        Rest { tried, order }
+        Rest { left: many - usize::from(first.is_some()), tried, order }
     }
 
     /// Who is next.
     pub fn next(&self, rest: &mut Rest, open: impl Fn(usize) -> usize) -> Option<usize> {
+        if rest.left == 0 {
+            return None;
+        }
         let at = match &mut rest.order {
+            Order::Turns { place: Some(place), .. } => {
+                let at = (*place..rest.tried.len()).find(|at| !rest.tried[*at])?;
+                *place = at + 1;
+                at
+            }
+            // Whoever stands in has a turn of its own: else the neighbour of one that fails would have the turns of both.
+            Order::Turns { left, place } => {
+                let Method::Turns(turns) = &self.method else { return None };
+                let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = std::iter::from_fn(|| {
+                    *left = left.checked_sub(1)?;
+                    turns.next()
+                });
+                match { found }.find(|at| !rest.tried[*at]) {
+                    Some(at) => at,
+                    None => {
+                        *place = Some(0);
+                        turns.next_of_others(&rest.tried)?
+                    }
+                }
+            }
             Order::Scores(scores) => scores.pop()?.2,
             Order::Pairs { drawn, held } => match (held.take().or_else(|| Some(drawn.pop()?.2))?, drawn.pop()) {
                 (one, Some((.., other))) => {
@@ -78,6 +108,7 @@ impl Chooser {
             }
         };
         rest.tried[at] = true;
+        rest.left -= 1;
         Some(at)
     }
 }

@@ -6,8 +6,9 @@ use crate::random::stream;
 /// Points for each unit of weight, as nginx has for `hash ... consistent`. A share is off by 8 % (1/sqrt(160)) as a rule. There is no least
 /// number of points of a ring: with one, those who stay would have more points as soon as another goes, and move keys among them.
 const POINTS: u64 = 160;
-/// Points that a ring has at most, about: 12 MiB of them and of their owners. Where weights ask for more, everybody has fewer for each unit
-/// of weight, and one at least.
+/// Points that a ring has at most, but for the one that everybody has: 12 MiB of them and of their owners. Where weights ask for more,
+/// everybody has half of them, or half of that, and so on: it is the same number for each unit of weight until the sum of all weights
+/// passes a power of two, and only then those who stay move keys among them.
 const MOST: u64 = 1 << 20;
 
 /// Consistent hashing (Karger et al. 1997) by many points for each name, as ketama does it: a key belongs to the first point from its own
@@ -25,11 +26,10 @@ impl Ring {
     pub(super) fn new(candidates: &[Candidate]) -> Self {
         let weight = |candidate: &Candidate| u64::from(candidate.weight.get());
         let sum: u64 = candidates.iter().map(weight).sum();
-        let unit = candidates.first().map_or(1, |first| u64::from(first.unit.get()));
-        let all = (sum * POINTS).min(MOST * unit);
-        let mut points = Vec::with_capacity((all / unit) as usize + candidates.len());
+        let halvings = (0..u64::BITS).find(|n| (sum * POINTS) >> n <= MOST).unwrap_or_default();
+        let mut points = Vec::with_capacity(((sum * POINTS) >> halvings) as usize + candidates.len());
         for (at, candidate) in candidates.iter().enumerate() {
-            let many = (weight(candidate) * all).div_ceil(sum * unit);
+            let many = ((weight(candidate) * POINTS) >> halvings).max(1);
             points.extend(stream(candidate.seed()).take(many as usize).map(|point| (point, at as u32)));
         }
         points.sort_unstable();

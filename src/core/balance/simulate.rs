@@ -118,7 +118,6 @@ fn run(settings: &Settings, picks: u64, targets: &[Simulated]) -> impl Iterator<
     let candidates = targets.iter().enumerate().map(|(at, target)| Candidate {
         name: target.name.clone(),
         weight: target.weight,
-        unit: NonZeroU32::MIN,
         most: target.most,
         seat: seats.get(at).map(Seat::at),
     });

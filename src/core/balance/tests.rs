@@ -1,3 +1,5 @@
+mod standing_in;
+
 use super::*;
 use crate::random::stream;
 use proptest::prelude::*;
@@ -56,7 +58,6 @@ fn candidates(of: &[(&str, u32)], seats: &[Seat]) -> Vec<Candidate> {
     let candidate = |(at, (name, weight)): (usize, &(&str, u32))| Candidate {
         name: (*name).into(),
         weight: NonZeroU32::new(*weight).unwrap(),
-        unit: NonZeroU32::MIN,
         most: None,
         seat: seats.get(at).map(Seat::at),
     };
@@ -203,10 +204,11 @@ fn a_maglev_table_is_even_within_a_hundredth() {
 /// Enough for a share of a hundredth to be off by less than a sixth, but once in a million times.
 const KEYS: usize = 100_000;
 
-/// Of all keys, what part moves when the last of so many goes, and what part was the one's that goes.
-fn moved(policy: Policy, many: usize) -> (f64, f64) {
+/// Of all keys, what part moves when the last of so many of this weight goes, and what part was the one's that goes.
+fn moved(policy: Policy, many: usize, weight: u32) -> (f64, f64) {
     let names = names(many);
-    let [before, after] = [many, many - 1].map(|many| Picking::new(settings(policy), &alike(&names[..many])));
+    let of: Vec<_> = names.iter().map(|name| (name.as_str(), weight)).collect();
+    let [before, after] = [many, many - 1].map(|many| Picking::new(settings(policy), &of[..many]));
     let (mut moved, mut own) = (0, 0);
     for key in keys(KEYS) {
         let [one, other] = [&before, &after].map(|picking| picking.chooser.choose(Some(key), |_| 0).unwrap().at);
@@ -220,16 +222,22 @@ fn moved(policy: Policy, many: usize) -> (f64, f64) {
 fn no_more_keys_move_than_must() {
     for many in [3, 10, 100] {
         for policy in [Policy::Rendezvous, Policy::Ring] {
-            let (moved, own) = moved(policy, many);
+            let (moved, own) = moved(policy, many, 1);
             assert!((moved - own).abs() < f64::EPSILON, "{policy} of {many}: {moved} {own}");
             // Of the ring, how uneven it is comes to that.
             let tolerance = ONCE_IN_A_MILLION * (if policy == Policy::Ring { 0.08 } else { 0.0 } + (many as f64 / KEYS as f64).sqrt());
             assert!((moved * many as f64 - 1.0).abs() < tolerance, "{policy} of {many}: {moved}");
         }
         // Besides its own keys some others move: figure 12 of the paper has as many with a table of 65,537 places for 1,000 backends.
-        let (moved, own) = moved(Policy::Maglev, many);
+        let (moved, own) = moved(Policy::Maglev, many, 1);
         assert!((own * many as f64 - 1.0).abs() < 0.16 && moved > own && moved < 2.5 * own, "maglev of {many}: {moved} {own}");
     }
+}
+
+#[test]
+fn a_ring_of_great_weights_moves_no_more_keys_either() {
+    let (moved, own) = moved(Policy::Ring, 10, 1000);
+    assert!((moved - own).abs() < f64::EPSILON, "{moved} {own}");
 }
 
 #[test]

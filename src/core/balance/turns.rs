@@ -10,7 +10,7 @@ use std::{
 /// its weight, who has the most (the first of equals) has the turn, and pays the sum of all weights.
 ///
 /// The credits of those of one weight grow together, so that only the first of each weight is looked at: a turn costs as many
-/// steps as there are different weights, of which there are about 1,000 at most.
+/// steps as there are different weights, of which there are 1,000 at most, and 20,000 while somebody is on its way back in steps.
 #[derive(Debug)]
 pub(super) struct Turns {
     weights: Vec<NonZeroU32>,
@@ -67,6 +67,25 @@ impl Turns {
         Some(first.0 as usize)
     }
 
+    /// A turn of those alone that were not tried, as nginx has it: their credits grow, and who has the turn pays the sum of their weights. Looks at
+    /// everybody.
+    pub(super) fn next_of_others(&mut self, tried: &[bool]) -> Option<usize> {
+        let (mut best, mut sum) = (None, 0);
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            for (place, (credit, at)) in group.queue.iter_mut().enumerate().filter(|(_, (_, at))| !tried[at.0 as usize]) {
+                *credit += group.weight;
+                sum += group.weight;
+                best = best.max(Some((*credit + group.weight * self.time, *at, number, place)));
+            }
+        }
+        let (_, Reverse(at), number, place) = best?;
+        self.groups[number].queue[place].0 -= sum;
+        for group in &mut self.groups {
+            group.queue.make_contiguous().sort_unstable_by_key(|first| Reverse(*first));
+        }
+        Some(at as usize)
+    }
+
     /// Everybody's credit, in shares of the sum of all weights.
     pub(super) fn credits(&self) -> Vec<f64> {
         let mut credits = vec![0.0; self.weights.len()];
@@ -76,11 +95,5 @@ impl Turns {
             }
         }
         credits
-    }
-
-    /// Who has the next turns, the higher the sooner.
-    pub(super) fn due(&self) -> impl Iterator<Item = f64> {
-        let sum = self.sum as f64;
-        self.credits().into_iter().zip(&self.weights).map(move |(credit, weight)| credit + f64::from(weight.get()) / sum)
     }
 }

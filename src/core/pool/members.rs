@@ -94,8 +94,12 @@ impl Members {
         self.all.iter().map(|(_, backend)| backend).chain(&self.gone).any(|backend| *backend.label == *label)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.all.iter().map(|(_, backend)| backend)
+    }
+
     pub(super) fn backends(&self) -> Vec<Arc<Backend>> {
-        self.all.iter().map(|(_, backend)| backend.clone()).collect()
+        self.iter().cloned().collect()
     }
 
     pub(super) fn all_ever(&self) -> Vec<Arc<Backend>> {
@@ -205,7 +209,7 @@ impl Members {
         rest.sort_by_key(|(_, backend)| backend.id);
         changes.removed = rest.iter().filter(|(before, _)| before.is_some()).map(|(_, backend)| backend.label.clone()).collect();
         self.gone = rest.into_iter().map(|(_, backend)| backend).collect();
-        // Those that were idle longest are forgotten first; who is in use is kept.
+        // Those that were new longest ago are forgotten first; who is in use is kept.
         let mut over = self.gone.len().saturating_sub(MOST_GONE);
         self.gone.retain(|backend| {
             let forgotten = over > 0 && backend.open() == 0;

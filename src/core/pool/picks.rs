@@ -156,11 +156,8 @@ impl Picks {
     fn explain(&self, choice: Choice) -> Picked {
         let (now, policy) = (&self.now, self.pool.0.settings.balance.policy);
         let candidates = now.chooser.candidates();
-        let drawn = |at: usize| Drawn {
-            target: candidates[at].name.clone(),
-            open: now.open(at),
-            weight: candidates[at].weight.get() / candidates[at].unit.get(),
-        };
+        let drawn =
+            |at: usize| Drawn { target: candidates[at].name.clone(), open: now.open(at), weight: now.usable(at).standing().weight.get() };
         let drawn = match choice.over {
             Some(over) => vec![drawn(choice.at), drawn(over)],
             None => (0..candidates.len()).take(MOST_TOLD).map(drawn).collect(),

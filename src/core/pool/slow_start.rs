@@ -19,8 +19,22 @@ impl SlowStart {
         Self { since: now, step: 1 }
     }
 
+    /// How often somebody has a step where all of them take `time`.
+    pub(super) fn every(time: Duration) -> Duration {
+        time / STEPS
+    }
+
+    /// The step that is due by now, where all of them take `time`; none where it has its whole share.
+    pub(super) fn by(self, now: Instant, time: Duration) -> Option<Self> {
+        let mut way = Some(self);
+        while let Some((_, next)) = way.map(|way| way.next(time)).filter(|(due, _)| *due <= now) {
+            way = next;
+        }
+        way
+    }
+
     /// The step after this one, and when it is due where all of them take `time`; none where it has its whole share then.
-    pub(super) fn next(self, time: Duration) -> (Instant, Option<Self>) {
+    fn next(self, time: Duration) -> (Instant, Option<Self>) {
         let due = self.since + time.saturating_mul(self.step) / STEPS;
         let next = Self { step: self.step + 1, ..self };
         (due, (next.step < STEPS).then_some(next))
@@ -33,12 +47,12 @@ impl SlowStart {
     }
 }
 
-/// The weights that count now, of backends with these weights, and what makes a whole one of them. They are the whole ones where
-/// nobody is on the way back.
-pub(super) fn weights(of: &[(NonZeroU32, Option<SlowStart>)]) -> (Vec<NonZeroU32>, NonZeroU32) {
+/// The weights that count now, of backends with these weights. They are the whole ones where nobody is on the way back,
+/// and else in twentieths of them.
+pub(super) fn weights(of: &[(NonZeroU32, Option<SlowStart>)]) -> Vec<NonZeroU32> {
     let whole = of.iter().any(|(_, way)| way.is_some()).then(|| NonZeroU32::new(STEPS)).flatten().unwrap_or(NonZeroU32::MIN);
     let step = |way: &Option<SlowStart>| way.as_ref().and_then(|way| NonZeroU32::new(way.step)).unwrap_or(whole);
-    (of.iter().map(|(weight, way)| weight.saturating_mul(step(way))).collect(), whole)
+    of.iter().map(|(weight, way)| weight.saturating_mul(step(way))).collect()
 }
 
 #[cfg(test)]
@@ -62,7 +76,7 @@ mod tests {
     fn weights_keep_their_proportion_to_each_other() {
         let weight = |n| NonZeroU32::new(n).unwrap();
         let first = SlowStart::begin(Instant::now());
-        assert_eq!(weights(&[(weight(1), None), (weight(1000), None)]), ([1, 1000].map(weight).into(), weight(1)));
-        assert_eq!(weights(&[(weight(3), None), (weight(1), Some(first))]), ([60, 1].map(weight).into(), weight(20)));
+        assert_eq!(weights(&[(weight(1), None), (weight(1000), None)]), [1, 1000].map(weight));
+        assert_eq!(weights(&[(weight(3), None), (weight(1), Some(first))]), [60, 1].map(weight));
     }
 }

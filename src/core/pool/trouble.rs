@@ -5,11 +5,17 @@ use crate::{
     balance::Policy,
     event::{Event, Events},
 };
-use std::sync::{
-    Arc, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::Duration,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How many connections in a row a backend did not take. What a good connection costs is one load.
 #[derive(Debug, Default)]
@@ -42,11 +48,16 @@ impl Pool {
     pub fn failed(&self, backend: &Arc<Backend>, why: &str, events: &Events) {
         let Some(rules) = self.0.settings.ejection else { return };
         let failures = backend.failures.one_more();
-        if failures < rules.after.get() {
+        // Without the lock first: where all are down all of them fail on.
+        if failures < rules.after.get() || !backend.standing().is_eligible() {
             return;
         }
         let members = self.members();
-        let is_last = !members.backends().iter().any(|other| other.id != backend.id && other.standing().is_eligible());
+        // Of those that have gone nothing is said, and nobody would let them back.
+        if !members.iter().any(|member| member.id == backend.id) {
+            return;
+        }
+        let is_last = !members.iter().any(|other| other.id != backend.id && other.standing().is_eligible());
         let mut standing = backend.standing.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever is out already is not ejected once more for connections that were on their way.
         if !standing.is_eligible() {
@@ -116,29 +127,42 @@ impl Pool {
             }
             back
         });
-        if let (true, Some(time), Some(mut way)) = (back, slow_start, begun) {
-            let (shared, backend) = (Arc::downgrade(&self.0), backend.clone());
-            tokio::spawn(async move {
-                loop {
-                    let (due, next) = way.next(time);
-                    sleep_until(due).await;
-                    let Some(pool) = shared.upgrade().map(Pool) else { return };
-                    let mine = pool.stand(&backend, |standing| {
-                        // Whoever has failed meanwhile begins anew.
-                        let mine = standing.slow_start == Some(way);
-                        if mine {
-                            standing.slow_start = next;
-                        }
-                        mine
-                    });
-                    match next {
-                        Some(next) if mine => way = next,
-                        _ => return,
-                    }
-                }
-            });
+        if let Some(time) = slow_start.filter(|_| back) {
+            self.grow(time);
         }
         back
+    }
+
+    /// Brings those who are on the way back further, step by step, until nobody is. One task does so for all of them: each step of
+    /// theirs renews what all picks look at.
+    fn grow(&self, time: Duration) {
+        if self.0.growing.swap(true, SeqCst) {
+            return;
+        }
+        let shared = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                sleep(SlowStart::every(time)).await;
+                let Some(pool) = shared.upgrade().map(Pool) else { return };
+                let (members, now) = (pool.members(), Instant::now());
+                let (mut changed, mut any) = (false, false);
+                for backend in members.iter() {
+                    let mut standing = backend.standing.lock().unwrap_or_else(PoisonError::into_inner);
+                    let next = standing.slow_start.and_then(|way| way.by(now, time));
+                    changed |= next != standing.slow_start;
+                    any |= next.is_some();
+                    standing.slow_start = next;
+                }
+                if changed {
+                    pool.renew(&members);
+                }
+                // Under the lock: who comes back later sees it and begins anew.
+                if !any {
+                    pool.0.growing.store(false, SeqCst);
+                    return;
+                }
+            }
+        });
     }
 
     /// Which backends may be chosen, how many these are, and of how many.

@@ -113,7 +113,10 @@ async fn who_was_refused_where_places_are_free_does_not_hold_up_the_others() {
     assert_eq!(pool.queue().waiting(), 2);
     drop(held);
     settle().await;
-    assert_eq!(came.lock().unwrap().iter().map(|(number, lease)| (*number, lease.label.to_string())).collect::<Vec<_>>(), [(0, "b:1".into())]);
+    assert_eq!(
+        came.lock().unwrap().iter().map(|(number, lease)| (*number, lease.label.to_string())).collect::<Vec<_>>(),
+        [(0, "b:1".into())]
+    );
     came.lock().unwrap().clear();
     for client in clients {
         client.await.unwrap();

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     addr::TargetSpec,
     event::Sink,
-    pool::{Ejection, Settings, WhenAllDown},
+    pool::{Asked, Ejection, Settings, WhenAllDown},
 };
 use proptest::prelude::*;
 use std::{sync::Mutex, time::Duration};
@@ -116,6 +116,29 @@ async fn a_target_that_has_gone_is_not_said_to_be_back() {
     said.take();
     sleep(seconds(100)).await;
     assert_eq!(said.take(), [""; 0]);
+    // Nor is it ejected, by connections that were on their way.
+    pool.update(crate::pool::SourceId::ARGUMENTS, &TargetSpec::list("b:1,c:1").unwrap()).await.unwrap();
+    pool.update(crate::pool::SourceId::ARGUMENTS, &TargetSpec::list("c:1").unwrap()).await.unwrap();
+    (0..3).for_each(|_| pool.failed(&all[1], "refused", &events));
+    assert_eq!(said.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_come_back_together_grow_together() {
+    let names: Vec<_> = (1..=100).map(|n| format!("h{n}:1")).collect();
+    let settings = Settings { slow_start: Some(seconds(10)), ..Policy::RoundRobin.into() };
+    let (pool, all, ..) = pool(&names.join(","), settings).await;
+    all.iter().for_each(|backend| pool.set_up(backend, false));
+    all.iter().for_each(|backend| pool.set_up(backend, true));
+    let mut picks = pool.pick(Asked { explain: true, ..Asked::default() });
+    picks.next();
+    let picked = picks.picked().unwrap();
+    assert!(picked.drawn.iter().all(|drawn| drawn.weight == 1), "{picked:?}");
+    let (mut changes, mut renewals) = (pool.changes(), 0);
+    while tokio::time::timeout(seconds(1), changes.changed()).await.is_ok() {
+        renewals += 1;
+    }
+    assert!(renewals <= 20 && all.iter().all(|backend| backend.standing().slow_start.is_none()), "{renewals}");
 }
 
 #[tokio::test(start_paused = true)]
