@@ -220,7 +220,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l eject-afte
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
 fail\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again; for policies that go by no key, and not for first [default: none]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand sni-route" -l queue-timeout -d 'For the wait in the queue' -r
@@ -304,7 +304,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l eject-
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
 fail\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again; for policies that go by no key, and not for first [default: none]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand tls-terminate" -l queue-timeout -d 'For the wait in the queue' -r
@@ -369,7 +369,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l eject-after -d '
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
 fail\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again; for policies that go by no key, and not for first [default: none]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l queue-timeout -d 'For the wait in the queue' -r
@@ -429,7 +429,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l eject-after -d '
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l eject-for -d 'For how long; doubled each time that it fails again right after, up to six times as long' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l when-all-down -d 'Where all backends are down: try all of them, as checks can be wrong, or fail at once' -r -f -a "try-all\t''
 fail\t''"
-complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again [default: none]' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l slow-start -d 'How long a backend that was down or ejected takes to get its whole share again; for policies that go by no key, and not for first [default: none]' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l max-per-target -d 'Connections at a time of each target that has no max=N of its own; more wait in a queue for the first that has a place' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue -d 'Places in that queue, first come, first served; whoever finds none is refused at once (0 for no queue)' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb7" -l queue-timeout -d 'For the wait in the queue' -r
