@@ -7,7 +7,6 @@ mod replay;
 pub(crate) use dialing::dial_end;
 
 use crate::{
-    addr::Endpoint,
     dial::Dialer,
     event::{By, ConnId, End, Event, Phase},
     pool::{Lease, Pool},
@@ -16,10 +15,9 @@ use crate::{
     relay::{self, Between, relay},
     server::Conn,
     starttls::Ask,
-    stream::Stream,
 };
 use dialing::{Dialing, Reached};
-use replay::Heard;
+use replay::{Heard, Left};
 use std::{
     future::{Future, pending},
     pin::Pin,
@@ -74,6 +72,9 @@ pub struct MaxAge {
     pub seed: u64,
 }
 
+/// Completes with the reason when a connection is to be cut off.
+type Interrupted = Pin<Box<dyn Future<Output = String> + Send>>;
+
 impl MaxAge {
     fn of(self, id: ConnId) -> Duration {
         const SALT: u64 = 20;
@@ -107,16 +108,18 @@ impl Forward {
             return End::io(By::Client, Phase::Accept, &error);
         }
         // Boxed, so that its room is given back before the relay begins, which may be long.
-        let (lease, mut target, treatment) = match Box::pin(self.connect(conn, ask)).await {
-            Ok((lease, target, addr)) => {
+        let (lease, mut target, treatment, interrupted) = match Box::pin(self.connect(conn, ask)).await {
+            Ok((Reached { lease, stream: target, addr, sent }, interrupted)) => {
+                conn.stream.skip_head(sent);
                 let between = Between { id: conn.id, peer: &conn.peer, client: conn.client(), target: &addr };
-                (lease, target, settings.treatment(between, &conn.events))
+                let treatment = settings.treatment(between, &conn.events);
+                (lease, target, treatment, interrupted)
             }
             // The stream is dropped with its writing side open: RST, as the target itself would have answered.
             Err(end) => return end,
         };
         let relaying = relay(&mut conn.stream, &mut target, &settings.timeouts, treatment, &conn.progress);
-        let end = match self.interrupted(conn.id, &lease) {
+        let end = match interrupted {
             None => relaying.await,
             Some(interrupted) => tokio::select! {
                 biased;
@@ -134,7 +137,7 @@ impl Forward {
     }
 
     /// Completes with the reason when a connection is to be cut off, where that may ever be.
-    fn interrupted(&self, id: ConnId, lease: &Lease) -> Option<Pin<Box<dyn Future<Output = String> + Send>>> {
+    fn interrupted(&self, id: ConnId, lease: &Lease) -> Option<Interrupted> {
         let old = self.settings.max_age.map(|max_age| (max_age.of(id), max_age.age));
         // Nothing is waited for where nobody can ask for it.
         let cut = self.pool.is_controlled().then(|| lease.cut());
@@ -156,45 +159,54 @@ impl Forward {
         }))
     }
 
-    /// Connects to a target that takes the connection, and where that is asked for, one that also answers.
-    async fn connect(&self, conn: &mut Conn, ask: Option<Ask>) -> Result<(Lease, Stream, Endpoint), End> {
+    /// Connects to a target that takes the connection, and where that is asked for, one that also answers. How much of the client's
+    /// head it was sent is for the caller to skip.
+    async fn connect(&self, conn: &mut Conn, ask: Option<Ask>) -> Result<(Reached, Option<Interrupted>), End> {
         let mut dialing = Dialing::new(self, conn, ask)?;
         // Whether the client has ended, as far as this was noticed.
         let mut ended = false;
         // One that was left stays until another one has taken the connection: it may only be slow.
-        let mut left_behind: Option<Reached> = None;
+        let mut left_behind = None;
         loop {
-            let Reached { lease, mut stream, addr, mut sent } = match (dialing.dial(conn).await, left_behind.take()) {
-                (Ok(reached), _) => reached,
-                (Err(end), None) => return Err(end),
-                (Err(_), Some(Reached { lease, stream, addr, sent })) => {
-                    conn.progress.set_target(lease.label.clone());
-                    conn.stream.skip_head(sent);
-                    return Ok((lease, stream, addr));
+            let (mut reached, mut interrupted) = match (dialing.dial(conn).await, left_behind.take()) {
+                (Ok(reached), _) => {
+                    let interrupted = self.interrupted(conn.id, &reached.lease);
+                    (reached, interrupted)
                 }
+                // The client's failure is not to look like its end to whoever was left behind.
+                (Err(end), Some(_)) if end.by == By::Client => return Err(end),
+                (Err(_), Some(left_behind)) => return Ok(left_behind),
+                (Err(end), None) => return Err(end),
             };
-            let Some(replay) = self.settings.replay else {
-                conn.stream.skip_head(sent);
-                return Ok((lease, stream, addr));
-            };
+            let Some(replay) = self.settings.replay else { return Ok((reached, interrupted)) };
             conn.progress.enter(Phase::Relay);
+            let Reached { lease, stream, sent, .. } = &mut reached;
             // Boxed: whoever asks for none of it has no room for it.
-            let listening = Box::pin(replay.listen(&mut conn.stream, &mut stream, &mut sent, &mut ended, &self.settings.relay.timeouts));
-            let heard = listening.await;
-            let left = match heard {
-                Heard::Spoke => None,
-                Heard::Left(left) if dialing.has_next() => Some(left),
-                Heard::Left(left) => match left.end() {
-                    Some(end) => return Err(end),
-                    // Nobody else is left to answer: the client gets what this one does.
-                    None => None,
+            let listening = Box::pin(replay.listen(&mut conn.stream, stream, sent, &mut ended, &self.settings.relay.timeouts));
+            let heard = match &mut interrupted {
+                None => listening.await,
+                Some(interrupted) => tokio::select! {
+                    biased;
+                    heard = listening => heard,
+                    why = interrupted => {
+                        relay::cut(&mut conn.stream, stream).await;
+                        return Err(End::failed(By::Rule, conn.progress.phase(), why));
+                    }
                 },
+            };
+            let left = match heard {
+                Heard::Spoke => return Ok((reached, interrupted)),
                 Heard::Over(end) => return Err(end),
+                Heard::Left(left) => left,
             };
-            let Some(left) = left else {
-                conn.stream.skip_head(sent);
-                return Ok((lease, stream, addr));
-            };
+            match &left {
+                Left::Failed(_) => lease.broke(&left.to_string()),
+                Left::Ended | Left::Silent(_) => lease.blame(&left.to_string()),
+            }
+            if !dialing.has_next(matches!(left, Left::Silent(_))) {
+                // Nobody else is left to answer: the client gets what this one does.
+                return left.end().map_or(Ok((reached, interrupted)), Err);
+            }
             conn.events.emit(Event::Replayed {
                 id: conn.id,
                 target: lease.label.clone(),
@@ -203,7 +215,7 @@ impl Forward {
             });
             stream.reset_when_dropped();
             if left.end().is_none() {
-                left_behind = Some(Reached { lease, stream, addr, sent });
+                left_behind = Some((reached, interrupted));
             }
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Dialing<'a> {
     ask: Option<Ask>,
     /// How long the dials may still take.
     left: Duration,
+    /// Whether only a place that is free at once will do: nobody listens meanwhile to a target that was left and may still answer.
+    at_once: bool,
     /// How long the client has waited for a place.
     waited: Option<Duration>,
 }
@@ -53,11 +55,12 @@ impl<'a> Dialing<'a> {
         if next.is_some() {
             explain(&picks, conn);
         }
-        Ok(Self { forward, picks, next, header, alpn, ask, left: forward.settings.connect_budget, waited: None })
+        Ok(Self { forward, picks, next, header, alpn, ask, left: forward.settings.connect_budget, at_once: false, waited: None })
     }
 
-    /// Whether there may be another target to try.
-    pub(super) fn has_next(&mut self) -> bool {
+    /// Whether there may be another target to try; with `at_once`, without a wait in the queue.
+    pub(super) fn has_next(&mut self, at_once: bool) -> bool {
+        self.at_once = at_once;
         self.has_others() && !self.left.is_zero()
     }
 
@@ -114,7 +117,7 @@ impl<'a> Dialing<'a> {
         if self.next.is_none() {
             self.next = self.picks.next();
         }
-        self.next.is_some() || self.picks.is_full()
+        self.next.is_some() || self.picks.is_full() && !self.at_once
     }
 
     fn nobody(&self) -> End {

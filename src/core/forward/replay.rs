@@ -71,6 +71,8 @@ struct Listening<'a> {
     ended: &'a mut bool,
     unflushed: bool,
     shut: bool,
+    /// Why the target takes no more. It may have sent its answer before: that is still read.
+    broken: Option<io::Error>,
 }
 
 impl Replay {
@@ -86,11 +88,11 @@ impl Replay {
         let traffic = (client.traffic().clone(), target.traffic().clone());
         let count = || traffic.0.total() + traffic.1.total();
         let shortest = timeouts.idle.into_iter().chain(timeouts.half_close).min().unwrap_or(Duration::from_hours(1));
-        let mut silence = pin!(Silence::new(shortest, count()));
+        let mut silence = pin!(Silence::new(shortest, count() + u64::from(*ended)));
         // It counts from when the client last spoke: who says nothing waits for nothing.
         let mut late = pin!(sleep(self.after.unwrap_or_default()));
-        let mut spoken = !client.head().is_empty();
-        let mut listening = Listening { client, target, sent, ended, unflushed: true, shut: false };
+        let mut spoken = !client.head().is_empty() || *ended;
+        let mut listening = Listening { client, target, sent, ended, unflushed: true, shut: false, broken: None };
         poll_fn(|cx| {
             let before = (listening.client.head().len(), *listening.ended);
             if let Poll::Ready(heard) = listening.poll(cx) {
@@ -107,6 +109,8 @@ impl Replay {
             }
             let ended = *listening.ended;
             let (limit, phase) = if ended { (timeouts.half_close, Phase::HalfClose) } else { (timeouts.idle, Phase::Relay) };
+            // The client's end counts as traffic: the other timeout starts with it.
+            let count = || count() + u64::from(ended);
             silence.as_mut().poll(cx, || limit, count).map(|()| Heard::Over(End::timeout(phase, limit.unwrap_or_default())))
         })
         .await
@@ -118,13 +122,18 @@ impl Listening<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         loop {
             match self.target.poll_more(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Heard::Left(Left::Ended)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Heard::Left(self.broken.take().map_or(Left::Ended, Left::Failed))),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Heard::Spoke),
-                Poll::Ready(Err(error)) => return Poll::Ready(Heard::Left(Left::Failed(error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Heard::Left(Left::Failed(self.broken.take().unwrap_or(error)))),
+                // Its end comes with what broke it.
+                Poll::Pending if self.broken.is_some() => return Poll::Pending,
                 Poll::Pending => {}
             }
             match self.poll_send(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Heard::Left(Left::Failed(error))),
+                Poll::Ready(Err(error)) => {
+                    self.broken = Some(error);
+                    continue;
+                }
                 Poll::Ready(Ok(())) if self.client.head().len() >= MOST => return Poll::Ready(Heard::Spoke),
                 _ => {}
             }

@@ -160,11 +160,7 @@ fn the_end_of_the_last_target_is_passed_on_as_it_is() {
         let mut tapline = balancer(&[one.to_string(), two.to_string()], &["--no-checks", "--replay"]);
         let mut client = tapline.connect();
         client.write_all(b"ping").unwrap();
-        if end.is_ok() {
-            assert_eq!(read_n(&mut client, 0), b"");
-        }
-        let got = read_to_any_end(&mut client);
-        assert_eq!(got, (vec![], end));
+        assert_eq!(read_to_any_end(&mut client), (vec![], end));
         drop(client);
         let closed = tapline.closed();
         assert_eq!(closed["target"], two.to_string());
@@ -244,4 +240,88 @@ fn replay_is_refused_with_what_is_done_to_each_byte_once() {
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.stderr.contains(flag[0]), "{refused:?}");
     }
+}
+
+#[test]
+fn an_answer_that_came_before_the_target_broke_off_is_passed_on() {
+    // More than it takes waits there when it closes: RST, behind its answer.
+    let target = server(|mut stream| {
+        assert_eq!(read_n(&mut stream, 1).len(), 1);
+        stream.write_all(b"no").unwrap();
+    });
+    for _ in 0..20 {
+        let mut tapline = balancer(&[target.to_string(), reflecting("other:").to_string()], &["--no-checks", "--replay"]);
+        let mut client = tapline.connect();
+        client.write_all(&pattern(16 * 1024)).unwrap();
+        assert_eq!(read_to_any_end(&mut client).0, b"no");
+        tapline.closed();
+        assert!(tapline.seen.iter().all(|event| event["event"] != "replayed"));
+    }
+}
+
+#[test]
+fn a_client_that_is_reset_in_the_queue_has_not_ended_for_the_target_that_was_left() {
+    let ((left, addr), (busy, other)) = (listener(), listener());
+    let targets = [addr.to_string(), format!("{other},max=1")];
+    let mut tapline = balancer(&targets, &["--no-checks", "--replay", "--queue-timeout", "1h"]);
+    let mut first = tapline.connect();
+    first.write_all(b"a").unwrap();
+    let mut mute = accept(&left);
+    let mut holding = tapline.connect();
+    holding.write_all(b"b").unwrap();
+    let mut held = accept(&busy);
+    held.write_all(b"b").unwrap();
+    assert_eq!(read_n(&mut holding, 1), b"b");
+    // It ends without an answer, and the other one has no place.
+    assert_eq!(read_n(&mut mute, 1), b"a");
+    mute.shutdown(Shutdown::Write).unwrap();
+    tapline.event("queued");
+    reset(first);
+    assert_eq!(read_to_any_end(&mut mute), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("client", "queue", "reset", true));
+}
+
+#[test]
+fn a_target_that_is_only_slow_is_not_left_for_a_place_in_the_queue() {
+    let ((slow, addr), (busy, other)) = (listener(), listener());
+    let targets = [addr.to_string(), format!("{other},max=1")];
+    let mut tapline = balancer(&targets, &["--no-checks", "--replay", "--replay-after", "100ms", "--queue-timeout", "1h"]);
+    let mut first = tapline.connect();
+    let mut target = accept(&slow);
+    // Who says nothing waits for nothing: the other one's only place is taken for good.
+    let _holding = tapline.connect();
+    let _held = accept(&busy);
+    first.write_all(b"?").unwrap();
+    assert_eq!(read_n(&mut target, 1), b"?");
+    assert_open_and_silent(&mut first, Duration::from_millis(300));
+    target.write_all(b"late").unwrap();
+    assert_eq!(read_n(&mut first, 4), b"late");
+    assert!(tapline.said().iter().chain(&tapline.seen).all(|event| event["event"] != "queued"));
+}
+
+#[test]
+fn the_age_of_a_connection_counts_before_the_first_byte_too() {
+    let (listener, addr) = listener();
+    let mut tapline = balancer(&[addr.to_string()], &["--no-checks", "--replay", "--max-age", "300ms"]);
+    let mut client = tapline.connect();
+    let mut target = accept(&listener);
+    assert_eq!(read_to_any_end(&mut client), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(read_to_any_end(&mut target), (vec![], Err(ErrorKind::ConnectionReset)));
+    assert_eq!(end_of(&tapline.closed()), ("rule", "relay", "older than 300ms (--max-age)", true));
+}
+
+#[test]
+fn the_limit_of_a_half_close_starts_with_the_end_of_the_client() {
+    let (listener, addr) = listener();
+    let flags = ["--no-checks", "--replay", "--idle-timeout", "1h", "--half-close-timeout", "800ms"];
+    let mut tapline = balancer(&[addr.to_string()], &flags);
+    let mut client = tapline.connect();
+    let mut target = accept(&listener);
+    assert_open_and_silent(&mut client, Duration::from_millis(700));
+    let ended = Instant::now();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_any_end(&mut target).0, b"");
+    let closed = tapline.closed();
+    assert_eq!((&closed["by"], &closed["during"]), (&"timeout".into(), &"half_close".into()));
+    assert!(ended.elapsed() >= Duration::from_millis(800), "{:?}", ended.elapsed());
 }
