@@ -240,13 +240,10 @@ impl Client {
             let mut kept = self.balancer.idle.take(&backend).await;
             loop {
                 let reused = kept.is_some();
-                let sender = match kept.take() {
-                    Some(sender) => sender,
+                let link = match kept.take() {
+                    Some(link) => link,
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
-                        Ok(sender) => {
-                            backend.took();
-                            sender
-                        }
+                        Ok(link) => link,
                         Err(error) => {
                             backend.failed(&error);
                             let (why, next) = (error.words(), !error.is_shortage() && leases.peek().is_some());
@@ -264,7 +261,7 @@ impl Client {
                     },
                 };
                 let lease = lease.take().unwrap_or_else(|| Lease::new(backend.clone()));
-                let hold = Hold::new(&self.balancer, sender, lease);
+                let hold = Hold::new(&self.balancer, link, lease);
                 match upstream::send(hold, request, timeouts).await {
                     Sent::Answered(hold, response) => {
                         self.progress.set_target(label.clone());
@@ -282,11 +279,16 @@ impl Client {
                     }
                     // What may be sent twice goes to the next backend, as nginx does it by default.
                     Sent::Lost(Some(again), why) => {
+                        backend.broke(&why);
                         request = again;
                         last = Some(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") });
                         break;
                     }
-                    Sent::Lost(None, why) => return Err(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") }),
+                    Sent::Lost(None, why) => {
+                        backend.broke(&why);
+                        return Err(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") });
+                    }
+                    Sent::Unread(why) => return Err(Unanswered { status: StatusCode::BAD_GATEWAY, why: format!("{label} {why}") }),
                     Sent::TimedOut => {
                         return Err(Unanswered {
                             status: StatusCode::GATEWAY_TIMEOUT,

@@ -3,7 +3,7 @@
 use super::{Balancer, HttpIo, RequestBody, Timeouts};
 use crate::{
     dial::{DialError, Dialer, Preamble},
-    event::cause_words,
+    event::{Traffic, cause_words},
     idle::silence,
     pool::{Backend, BackendId, Lease},
 };
@@ -30,11 +30,15 @@ const SETTLING: Duration = Duration::from_millis(5);
 /// Connections kept for each backend.
 const MOST_KEPT: usize = 256;
 
-type Sender = SendRequest<RequestBody>;
+/// A connection to a backend, and its bytes.
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    traffic: Arc<Traffic>,
+}
 
 /// Kept connections, by backend.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<HashMap<BackendId, Vec<(Sender, Instant)>>>);
+pub(super) struct Idle(Mutex<HashMap<BackendId, Vec<(Link, Instant)>>>);
 
 impl fmt::Debug for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,25 +48,33 @@ impl fmt::Debug for Idle {
 
 impl Idle {
     /// The connection used last, if one is still good: the others may time out.
-    pub(super) async fn take(&self, backend: &Backend) -> Option<Sender> {
+    pub(super) async fn take(&self, backend: &Backend) -> Option<Link> {
         loop {
-            let (mut sender, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&backend.id)?.pop()?;
-            if since.elapsed() >= KEPT || sender.is_closed() {
+            let (mut link, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&backend.id)?.pop()?;
+            if since.elapsed() >= KEPT || link.sender.is_closed() {
                 continue;
             }
             // Given back with its answer, it may still be busy with the rest of a request that was answered early.
-            if sender.is_ready() || matches!(timeout(SETTLING, sender.ready()).await, Ok(Ok(()))) {
-                return Some(sender);
+            if link.sender.is_ready() || matches!(timeout(SETTLING, link.sender.ready()).await, Ok(Ok(()))) {
+                return Some(link);
             }
         }
     }
 
-    fn keep(&self, backend: &Backend, sender: Sender) {
+    fn keep(&self, id: BackendId, link: Link) {
+        let fresh = |(link, since): &(Link, Instant)| !link.sender.is_closed() && since.elapsed() < KEPT;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.entry(backend.id).or_default();
-        kept.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < KEPT);
+        if !all.contains_key(&id) {
+            // Nobody asks any more for those of backends that were removed.
+            all.retain(|_, kept| {
+                kept.retain(fresh);
+                !kept.is_empty()
+            });
+        }
+        let kept = all.entry(id).or_default();
+        kept.retain(fresh);
         if kept.len() < MOST_KEPT {
-            kept.push((sender, Instant::now()));
+            kept.push((link, Instant::now()));
         }
     }
 }
@@ -70,13 +82,15 @@ impl Idle {
 /// A connection in use, and the backend that it keeps busy; given back when this is dropped.
 pub(super) struct Hold {
     balancer: Arc<Balancer>,
-    sender: Option<Sender>,
+    /// Nothing where it is not to be given back.
+    sender: Option<SendRequest<RequestBody>>,
+    traffic: Arc<Traffic>,
     lease: Lease,
 }
 
 impl Hold {
-    pub(super) fn new(balancer: &Arc<Balancer>, sender: Sender, lease: Lease) -> Self {
-        Self { balancer: balancer.clone(), sender: Some(sender), lease }
+    pub(super) fn new(balancer: &Arc<Balancer>, link: Link, lease: Lease) -> Self {
+        Self { balancer: balancer.clone(), sender: Some(link.sender), traffic: link.traffic, lease }
     }
 
     pub(super) fn label(&self) -> &str {
@@ -91,8 +105,10 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        // The connection may go on for long: its bytes so far are told with each request.
+        self.lease.passed(&self.traffic);
         if let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) {
-            self.balancer.idle.keep(&self.lease, sender);
+            self.balancer.idle.keep(self.lease.id, Link { sender, traffic: self.traffic.clone() });
         }
     }
 }
@@ -105,6 +121,8 @@ pub(super) enum Sent {
     Untouched(Request<RequestBody>),
     /// The connection broke; the request again where it may be sent twice.
     Lost(Option<Request<RequestBody>>, String),
+    /// The client's body broke off.
+    Unread(String),
     /// No answer came in time.
     TimedOut,
     /// The client stopped in the middle of its body.
@@ -112,7 +130,7 @@ pub(super) enum Sent {
 }
 
 /// Connects to a backend.
-pub(super) async fn connect(dialer: &Dialer, backend: &Arc<Backend>) -> Result<Sender, DialError> {
+pub(super) async fn connect(dialer: &Dialer, backend: &Arc<Backend>) -> Result<Link, DialError> {
     let dialed = dialer.dial(&backend.target, Preamble::None, &[]).await?;
     let mut builder = Builder::new();
     builder.preserve_header_case(true);
@@ -126,13 +144,13 @@ pub(super) async fn connect(dialer: &Dialer, backend: &Arc<Backend>) -> Result<S
     };
     let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
     backend.taken(dialed.elapsed);
-    let backend = backend.clone();
+    let (backend, passed) = (backend.clone(), traffic.clone());
     tokio::spawn(async move {
         // Ends with the sender or with the backend; an error is told to whoever waits for the answer.
         let _ = connection.await;
-        backend.passed(&traffic);
+        backend.passed(&passed);
     });
-    Ok(sender)
+    Ok(Link { sender, traffic })
 }
 
 /// Sends a request and waits for the head of its answer: as long as the body needs, then at most for the response
@@ -164,7 +182,10 @@ pub(super) async fn send(mut hold: Hold, request: Request<RequestBody>, timeouts
             hold.spoil();
             match error.take_message() {
                 Some(request) => Sent::Untouched(request),
-                None => Sent::Lost(again, words(&error.into_error())),
+                None => match error.into_error() {
+                    error if error.is_user() => Sent::Unread(words(&error)),
+                    error => Sent::Lost(again, words(&error)),
+                },
             }
         }
         None => {
