@@ -61,9 +61,9 @@ impl Shutdown {
         self.0.abort.cancelled()
     }
 
-    /// What `work` comes to, or nothing where aborting begins first.
+    /// What `work` comes to, or nothing where aborting begins first. To be awaited in one task: who polled it first is woken.
     // Pinned by the caller: what is moved into a future and awaited there has room in it twice.
-    pub async fn unless_aborting<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    pub(crate) async fn unless_aborting<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let mut aborting = pin!(self.aborting());
         let mut waiting = false;
         poll_fn(|cx| {

@@ -11,12 +11,11 @@ use crate::{
     tls::{Failure, Peer},
 };
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{
     io,
-    pin::pin,
     sync::{Arc, LazyLock},
 };
 use tokio::{
@@ -71,8 +70,8 @@ async fn connected(target: &Target, checks: &Checks, dialer: &Dialer, deadline: 
         let verdict = match step {
             Step::Connect | Step::Exec(_) => continue,
             Step::Http(path) => {
-                let asked = timeout_at(deadline, http(target, stream, path)).await;
-                return Ok(asked.unwrap_or_else(|_| Err(format!("no HTTP answer for {:?}", checks.timeout))));
+                let asked = http(target, stream, path, deadline).await;
+                return Ok(asked.unwrap_or_else(|| Err(format!("no HTTP answer for {:?}", checks.timeout))));
             }
             Step::Tls(name) => match timeout_at(deadline, tls(name.as_ref(), target, dialer, stream)).await {
                 Ok(Ok(established)) => {
@@ -153,11 +152,20 @@ async fn expect(stream: &mut Stream, bytes: &[u8], came: &mut Vec<u8>) -> io::Re
     }
 }
 
-/// GET, on a connection that is used for nothing else.
-async fn http(target: &Target, stream: Stream, path: &str) -> Verdict {
-    let failed = |error: &hyper::Error| cause_words(error);
+/// GET, on a connection that is used for nothing else; nothing where no head of an answer came by the deadline. The body is read as
+/// well, as far as that is allowed: a connection that is closed over unread bytes is reset, which a server might log.
+async fn http(target: &Target, stream: Stream, path: &str, deadline: Instant) -> Option<Verdict> {
+    let mut verdict = None;
+    let exchange = exchange(target, stream, path, &mut verdict);
+    let failed = timeout_at(deadline, exchange).await.ok().and_then(Result::err);
+    verdict.or(failed.map(Err))
+}
+
+/// Sends the request, leaves what the head of the answer says in `verdict`, and ends when all is read.
+async fn exchange(target: &Target, stream: Stream, path: &str, verdict: &mut Option<Verdict>) -> Result<(), String> {
     let io = TokioIo::new(stream);
-    let (mut sender, connection) = http1::Builder::new().max_buf_size(MOST_READ).handshake(io).await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MOST_READ).handshake(io).await.map_err(|error| cause_words(&error))?;
     let request = Request::get(path)
         .header("host", authority(target))
         .header("user-agent", concat!("tapline/", env!("CARGO_PKG_VERSION")))
@@ -165,18 +173,25 @@ async fn http(target: &Target, stream: Stream, path: &str) -> Verdict {
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let (mut answer, connection) = (pin!(sender.send_request(request)), pin!(connection));
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // Over, with the answer or without.
-        _ = connection => answer.await,
+    let asking = async move {
+        let mut body = sender.send_request(request).await.map(|answer| {
+            let status = answer.status();
+            // A redirect counts as well: whoever redirects is there.
+            let well = status.is_success() || status.is_redirection();
+            *verdict = Some(if well { Ok(answered(status)) } else { Err(answered(status)) });
+            answer.into_body()
+        })?;
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && read < MOST_READ
+        {
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(())
     };
-    match answer.map(|answer| answer.status()) {
-        // A redirect counts as well: whoever redirects is there.
-        Ok(status) if status.is_success() || status.is_redirection() => Ok(answered(status)),
-        Ok(status) => Err(answered(status)),
-        Err(error) => Err(failed(&error)),
-    }
+    // The connection ends itself, by FIN, with the answer or without; its error is also that of the answer.
+    let (asked, _) = tokio::join!(asking, connection);
+    asked.map_err(|error: hyper::Error| cause_words(&error))
 }
 
 fn answered(status: StatusCode) -> String {

@@ -166,25 +166,34 @@ fn a_check_by_tls_verifies_the_name() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("ca"), &issued.ca).unwrap();
     std::fs::write(path("own"), issued.cert + &issued.key).unwrap();
-    let server = Tapline::start(&["tls-terminate", "0", "builtin:echo", "--cert", &path("own")]);
-    let target = server.addr().to_string();
     let plain = naming("plain").to_string();
+    let start = || Tapline::start(&["tls-terminate", "0", "builtin:echo", "--cert", &path("own")]);
+    let is_well = |scheme: &str, check: &[&str]| {
+        let mut server = start();
+        let targets = [format!("{scheme}{}", server.addr()), plain.clone()];
+        let mut tapline = balancer(&targets, &[check, &["--check-interval", "50ms", "--fall", "1"]].concat());
+        assert_eq!(tapline.event("health")["target"], plain);
+        // Each begins when the one before has come to something.
+        for _ in 0..4 {
+            server.event("handshake");
+        }
+        tapline.said();
+        let others = tapline.seen.iter().filter(|event| event["event"] == "health" && event["target"] != plain);
+        assert_eq!(others.collect::<Vec<_>>(), [&json!(null); 0]);
+    };
     // Its name is asked for and verified.
-    let named = ["--check", "tls:a.test", "--ca", &path("ca"), "--check-interval", "50ms"];
-    let mut tapline = balancer(&[target.clone(), plain.clone()], &named);
-    assert_eq!(tapline.event("health")["target"], plain);
+    is_well("", &["--check", "tls:a.test", "--ca", &path("ca")]);
+    // Nobody is to be verified.
+    is_well("", &["--check", "tls", "--insecure"]);
+    // As the target itself asks for it, and by a name of the check's own.
+    is_well("tls:", &["--check", "tls:a.test", "--check", "send:x", "--check", "expect:x", "--ca", &path("ca")]);
     // Its address is no name of its certificate.
+    let server = start();
+    let target = server.addr().to_string();
     let mut tapline = balancer(std::slice::from_ref(&target), &["--check", "tls", "--ca", &path("ca")]);
     let down = tapline.event("health");
-    assert_eq!((&down["target"], &down["up"]), (&target.clone().into(), &false.into()));
+    assert_eq!((&down["target"], &down["up"]), (&target.into(), &false.into()));
     assert!(down["why"].as_str().unwrap().contains("certificate"), "{down}");
-    // Nobody is to be verified.
-    let mut tapline = balancer(&[target.clone(), plain.clone()], &["--check", "tls", "--insecure", "--check-interval", "50ms"]);
-    assert_eq!(tapline.event("health")["target"], plain);
-    // As the target itself asks for it, and by a name of the check's own.
-    let more = ["--check", "tls:a.test", "--check", "send:x", "--check", "expect:x", "--ca", &path("ca"), "--check-interval", "50ms"];
-    let mut tapline = balancer(&[format!("tls:{target}"), plain.clone()], &more);
-    assert_eq!(tapline.event("health")["target"], plain);
 }
 
 #[test]

@@ -159,7 +159,6 @@ fn clients_notice_nothing_of_backends_that_are_killed_hang_and_refuse() {
 
     let well = load.outcomes(some);
     assert_eq!(failures(&well), [""; 0]);
-    // In turn: at any time no two differ by more than one, and those that are under way.
     let counts = by_name(&well);
     assert_eq!(counts.len(), 4, "{counts:?}");
 
