@@ -36,9 +36,8 @@ impl Balancing {
     pub fn start(&self, session: &Session) {
         let events = session.reporter.events();
         self.pool.announce(&events);
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = loaded.map(|loaded| loaded.follow(&session.shutdown, &events)) {
-            session.reporter.note(format!("cannot read stdin: {error}"));
+        if let Some(loaded) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            loaded.follow(&session.shutdown, &events);
         }
         tokio::spawn(health::watch(self.pool.clone(), self.checks.clone(), self.dialer.clone(), session.shutdown.clone(), events));
     }

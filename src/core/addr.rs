@@ -138,8 +138,7 @@ impl FromStr for Target {
             };
         }
         let (plain, tls) = text.strip_prefix("tls:").map_or((text, false), |rest| (rest, true));
-        let to =
-            host_port(plain, "is not a target; write HOST:PORT, PORT (loopback), unix:/PATH, tls:HOST:PORT or builtin:echo|http|discard")?;
+        let to = host_port(plain, NO_TARGET)?;
         if to.port == 0 {
             return Err(AddrError::new(text, "has port 0, which nothing can be sent to"));
         }
@@ -169,6 +168,10 @@ impl TargetSpec {
     /// # Errors
     /// As those of [`TargetSpec::list`].
     pub fn list_like<T>(text: &str, defaults: &TargetSpec<T>) -> Result<Vec<Self>, AddrError> {
+        // A password may have commas, and parts of it the form of options; a socket's path may have @ too.
+        if text.contains('@') && !text.contains("unix:") {
+            return Err(AddrError::new(&without_secret(text), NO_TARGET));
+        }
         let mut all: Vec<Self> = Vec::new();
         for part in text.split(',') {
             match option(part) {
@@ -218,6 +221,13 @@ impl<T> TargetSpec<T> {
         }
         Ok(())
     }
+}
+
+const NO_TARGET: &str = "is not a target; write HOST:PORT, PORT (loopback), unix:/PATH, tls:HOST:PORT or builtin:echo|http|discard";
+
+/// A text that is no target, to be shown: what is before an `@` may be a user and a password.
+pub(crate) fn without_secret(text: &str) -> String {
+    text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| format!("...@{rest}"))
 }
 
 /// The largest weight.
@@ -284,7 +294,7 @@ fn host_port(text: &str, usage: &str) -> Result<HostPort, AddrError> {
     }
     // A URL, most often.
     if text.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'/' || b == b'@') {
-        return Err(AddrError::new(text, usage));
+        return Err(AddrError::new(&without_secret(text), usage));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(AddrError::new(text, usage));

@@ -81,13 +81,14 @@ struct Known {
 }
 
 impl Known {
-    /// Takes the answers for IPv4 and IPv6, and returns how long both of them count, or what is wrong: with all of it, or with
-    /// one of the two.
+    /// Takes the answers for IPv4 and IPv6, and returns how long those count that are answers, and what is wrong: with all of it, or
+    /// with one of the two.
     fn take(&mut self, mut answers: [Answer<BTreeSet<IpAddr>>; 2]) -> (Duration, Option<String>) {
-        // A name in the hosts file with addresses of one kind may be unknown to DNS, which is asked for the other kind.
+        // A name in the hosts file with addresses of one kind may be unknown to DNS, which is asked for the other kind. Who had
+        // addresses of that kind keeps them: a server that fails, and a search list that goes on, come to the same answer.
         if answers.iter().any(|answer| matches!(answer, Answer::Known(..))) {
-            for answer in &mut answers {
-                if *answer == Answer::NoName {
+            for (answer, family) in answers.iter_mut().zip(&self.families) {
+                if *answer == Answer::NoName && family.last.is_empty() {
                     *answer = Answer::Known(BTreeSet::new(), Duration::MAX);
                 }
             }
@@ -95,7 +96,7 @@ impl Known {
         let [v4, v6] = answers;
         let [a, aaaa] = &mut self.families;
         let counts = [a.take(v4), aaaa.take(v6)];
-        let least = counts.into_iter().map(Option::unwrap_or_default).min().unwrap_or_default();
+        let least = counts.into_iter().flatten().min().unwrap_or(Duration::MAX);
         let why = match (&a.wrong, &aaaa.wrong) {
             (Some(v4), Some(v6)) if v4 == v6 => Some(v4.clone()),
             (Some(v4), Some(v6)) => Some(format!("{v4} for IPv4, {v6} for IPv6")),
@@ -130,40 +131,35 @@ impl Reader {
 
     /// Asks, and says when to ask again.
     pub(super) async fn read(&mut self, every: Duration) -> (Found, Duration) {
-        let (targets, counts, failed, mut skipped) = match &mut self.asked {
+        let (targets, counts, failed, mut skipped, is_wrong) = match &mut self.asked {
             Asked::Addresses { name, port, known } => {
                 let (counts, why) = known.take(self.resolver.addresses(name).await);
                 if known.is_failed() {
-                    (Vec::new(), None, why, Skipped::default())
+                    (Vec::new(), Duration::MAX, why, Skipped::default(), true)
                 } else {
                     let mut skipped = Skipped::default();
                     if let Some(why) = &why {
                         skipped.add(&format!("{why}; the last addresses of that kind stay"));
                     }
-                    let counts = (why.is_none()).then_some(counts);
-                    (known.addresses().map(|ip| target(ip, *port, &self.options)).collect(), counts, None, skipped)
+                    (known.addresses().map(|ip| target(ip, *port, &self.options)).collect(), counts, None, skipped, why.is_some())
                 }
             }
             Asked::Services { name, services, hosts } => match services.take(self.resolver.services(name).await) {
-                None => (Vec::new(), None, services.wrong.clone(), Skipped::default()),
+                None => (Vec::new(), Duration::MAX, services.wrong.clone(), Skipped::default(), true),
                 Some(counts) => {
                     let mut skipped = Skipped::default();
-                    let resolved = resolve(self.resolver, &services.last, hosts, &mut skipped).await;
-                    let counts = resolved.map(|resolved| resolved.min(counts));
-                    (members(&services.last, hosts, &self.options), counts, None, skipped)
+                    let (resolved, is_wrong) = resolve(self.resolver, &services.last, hosts, &mut skipped).await;
+                    (members(&services.last, hosts, &self.options), resolved.min(counts), None, skipped, is_wrong)
                 }
             },
         };
-        // After a failure it is asked for again and again, in growing pauses.
-        let next = match counts {
-            Some(counts) => {
-                self.pause = FLOOR;
-                counts
-            }
-            None => {
-                let longer = (self.pause * 2).min(LONGEST_PAUSE);
-                std::mem::replace(&mut self.pause, longer)
-            }
+        // After a failure it is asked for again and again, in growing pauses, and no later than what was answered expires.
+        let next = if is_wrong {
+            let longer = (self.pause * 2).min(LONGEST_PAUSE);
+            std::mem::replace(&mut self.pause, longer).min(counts)
+        } else {
+            self.pause = FLOOR;
+            counts
         };
         let next = next.clamp(FLOOR, every.max(FLOOR));
         if let Some(why) = failed {
@@ -204,13 +200,13 @@ fn target(ip: IpAddr, port: u16, options: &TargetSpec<()>) -> TargetSpec {
     options.with(Target::Tcp(HostPort { host: Host::Ip(ip), port }))
 }
 
-/// Resolves the hosts of a service, and returns how long all of them count; nothing where one of them failed.
+/// Resolves the hosts of a service, and returns how long what was answered counts, and whether something is wrong.
 async fn resolve(
     resolver: Resolver,
     services: &BTreeSet<Service>,
     hosts: &mut BTreeMap<Name, Known>,
     skipped: &mut Skipped,
-) -> Option<Duration> {
+) -> (Duration, bool) {
     // RFC 2782: a target of "." says that the service is decidedly not available.
     let names: BTreeSet<_> = services.iter().map(|service| &service.host).filter(|host| !host.is_root()).collect();
     hosts.retain(|host, _| names.contains(host));
@@ -220,27 +216,27 @@ async fn resolve(
         let _ = asking.spawn(async move { (resolver.addresses(&host).await, host) });
     };
     left.by_ref().take(AT_A_TIME).for_each(|host| ask(&mut asking, host));
-    let mut counts = Some(Duration::MAX);
+    let (mut counts, mut lost) = (Duration::MAX, false);
     let mut wrong = BTreeMap::new();
     while let Some(answered) = asking.join_next().await {
         if let Some(host) = left.next() {
             ask(&mut asking, host);
         }
         let Ok((answers, host)) = answered else {
-            counts = None;
+            lost = true;
             continue;
         };
         let (least, why) = hosts.entry(host.clone()).or_default().take(answers);
-        counts = counts.map(|counts| counts.min(least));
+        counts = counts.min(least);
         if let Some(why) = why {
-            counts = None;
             wrong.insert(host, why);
         }
     }
+    let is_wrong = lost || !wrong.is_empty();
     for (host, why) in wrong {
         skipped.add(&format!("{host}: {why}; its last addresses stay"));
     }
-    counts
+    (counts, is_wrong)
 }
 
 /// The targets of a service: the lowest priority is in use, and whoever has a higher one is a backup.

@@ -160,13 +160,10 @@ async fn start(
 
 impl Loaded {
     /// Follows the sources until the shutdown begins, and says at once what they have given so far.
-    ///
-    /// # Errors
-    /// There is no thread to read stdin on.
-    pub fn follow(self, shutdown: &Shutdown, events: &Events) -> io::Result<()> {
+    pub fn follow(self, shutdown: &Shutdown, events: &Events) {
         let Self { mut keeper, readers, every, asked } = self;
         if readers.is_empty() {
-            return Ok(());
+            return;
         }
         let (to, mut from) = mpsc::channel(4);
         for (source, reader) in readers {
@@ -176,7 +173,11 @@ impl Loaded {
             }
             let following = asked.clone().map(|asked| Following { every, flag: FLAG, asked });
             match (reader, following) {
-                (Reader::Input(options), _) => lines::follow(options, found, events.clone())?,
+                (Reader::Input(options), _) => {
+                    if let Err(error) = lines::follow(options, found, events.clone()) {
+                        events.emit(Event::Note { text: format!("cannot read stdin: {error}") });
+                    }
+                }
                 (_, None) => {}
                 (Reader::Dns(reader, next), Some(how)) => drop(tokio::spawn(reader.follow(next, how, found))),
                 (Reader::Redis(reader), Some(how)) => drop(tokio::spawn(reader.follow(how, found, events.clone()))),
@@ -196,7 +197,6 @@ impl Loaded {
                 }
             }
         });
-        Ok(())
     }
 }
 

@@ -70,15 +70,27 @@ pub(super) fn follow<T: std::marker::Send + 'static>(defaults: TargetSpec<T>, fo
     let reading = move || {
         let mut listed = Listed::new(defaults);
         let outcome = read(io::stdin().lock(), &mut listed, |what, told| runtime.block_on(found.send(what, told)).is_ok());
-        if let Err(error) = outcome {
-            events.emit(Event::Note { text: format!("cannot read stdin: {}; its targets stay as they are", io_words(&error)) });
-        }
+        let text = match outcome {
+            Ok(Ended::Input) => format!("stdin has ended; its targets stay ({})", listed.targets.len()),
+            Ok(Ended::Wanted) => return,
+            Err(error) => format!("cannot read stdin: {}; its targets stay as they are", io_words(&error)),
+        };
+        events.emit(Event::Note { text });
     };
     thread::Builder::new().name("targets".into()).spawn(reading).map(drop)
 }
 
+/// What ends a reading.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// There are no more lines.
+    Input,
+    /// Nobody wants to know any more.
+    Wanted,
+}
+
 /// Hands over what the lines come to that are there at a time, until nobody wants to know any more.
-fn read<T>(mut input: impl BufRead, listed: &mut Listed<T>, mut hand: impl FnMut(Found, bool) -> bool) -> io::Result<()> {
+fn read<T>(mut input: impl BufRead, listed: &mut Listed<T>, mut hand: impl FnMut(Found, bool) -> bool) -> io::Result<Ended> {
     let mut line = Vec::new();
     let mut too_long = false;
     loop {
@@ -107,8 +119,11 @@ fn read<T>(mut input: impl BufRead, listed: &mut Listed<T>, mut hand: impl FnMut
         input.consume(length);
         // Each wrong line is told, also one that was wrong before.
         let told = skipped.total() > 0;
-        if complete > 0 && !hand(listed.found(skipped), told) || ended {
-            return Ok(());
+        if complete > 0 && !hand(listed.found(skipped), told) {
+            return Ok(Ended::Wanted);
+        }
+        if ended {
+            return Ok(Ended::Input);
         }
     }
 }
@@ -165,6 +180,10 @@ mod tests {
         assert_eq!(all[0].0, "a:1*1");
         for why in ["longer than 4096 bytes", "x:1 is not there", "is not a target", "and 1 more"] {
             assert!(all[0].1.contains(why), "{all:?}");
+        }
+        for line in ["http://u:secret@h:1", "-http://u:secret@h:1", "http://u:a,weight=secret@h"] {
+            let why = readings(line.as_bytes(), 4096).pop().unwrap().1;
+            assert!(why.contains("...@h") && !why.contains("secret"), "{why}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Found, MOST_TARGETS};
 use crate::{
-    addr::{Target, TargetSpec},
+    addr::{self, Target, TargetSpec},
     reading::Skipped,
     redis::{Connection, Content},
     text,
@@ -35,8 +35,7 @@ impl Content for Targets {
         let members: Vec<(Vec<u8>, Option<Vec<u8>>)> = match kind.as_str() {
             "none" => Vec::new(),
             "set" => single(connection.ask_one(cmd("SMEMBERS").arg(&self.key)).await?),
-            // One more than there may be tells that there are too many.
-            "list" => single(connection.ask_one(cmd("LRANGE").arg(&self.key).arg(0).arg(MOST_TARGETS)).await?),
+            "list" => single(connection.ask_one(cmd("LRANGE").arg(&self.key).arg(0).arg(-1)).await?),
             "hash" => {
                 let all: BTreeMap<Vec<u8>, Vec<u8>> = connection.ask_one(cmd("HGETALL").arg(&self.key)).await?;
                 all.into_iter().map(|(target, weight)| (target, Some(weight))).collect()
@@ -77,11 +76,14 @@ impl Targets {
         let mut too_many = 0;
         for (member, weight) in members {
             match self.one(&member, weight.as_deref()) {
-                Ok(_) if all.len() == MOST_TARGETS => too_many += 1,
                 Ok(spec) => {
-                    all.entry(spec.target.to_string()).or_insert(spec);
+                    let name = spec.target.to_string();
+                    match all.len() {
+                        MOST_TARGETS if !all.contains_key(&name) => too_many += 1,
+                        _ => drop(all.entry(name).or_insert(spec)),
+                    }
                 }
-                Err(why) => skipped.add(&format!("{:?} {why}", without_secret(&member))),
+                Err(why) => skipped.add(&format!("{:?} {why}", addr::without_secret(&text::text(&member)))),
             }
         }
         skipped.add_many(too_many, Some(format!("it has more than {MOST_TARGETS} targets")));
@@ -105,12 +107,6 @@ impl Targets {
     }
 }
 
-/// A text that is no target, to be shown: what is before an `@` may be a user and a password.
-fn without_secret(text: &[u8]) -> String {
-    let text = text::text(text);
-    text.rsplit_once('@').map(|(_, rest)| format!("...@{rest}")).unwrap_or(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +128,17 @@ mod tests {
         let (targets, why) = found(&[("b:1", None), ("a:1,weight=5,backup", None), ("tls:c:1", None), ("b:1", None)]);
         assert_eq!((targets, why), (vec!["a:1*5b".into(), "b:1*2".into(), "tls:c:1*2".into()], None));
         assert_eq!(found(&[("a:1", Some("7")), ("b:1", Some("1"))]).0, ["a:1*7", "b:1*1"]);
+    }
+
+    #[test]
+    fn of_too_many_each_is_said_and_one_that_is_there_is_none_of_them() {
+        let names: Vec<_> = (0..=MOST_TARGETS).map(|n| format!("h{n}:1")).collect();
+        let mut members: Vec<_> = names[..MOST_TARGETS].iter().map(|name| (name.as_str(), None)).collect();
+        members.push((&names[0], None));
+        assert_eq!(found(&members).1, None);
+        members.push((&names[MOST_TARGETS], None));
+        let (targets, why) = found(&members);
+        assert_eq!((targets.len(), why.as_deref()), (MOST_TARGETS, Some("it has more than 10000 targets")));
     }
 
     #[test]

@@ -71,7 +71,10 @@ impl FromStr for TargetSpec<TargetSource> {
             }
             (TargetSource::File(path.into()), options)
         } else if text == "-" || text.starts_with("-,") {
-            let (_, options) = options(text, 0);
+            let (rest, options) = options(text, 0);
+            if rest != "-" {
+                return Err(AddrError::new(text, "is not -; after it come weight=N, max=N and backup"));
+            }
             (TargetSource::Input, options)
         } else if let Some(rest) = text.strip_prefix("dns:") {
             let (rest, options) = options(rest, 0);
@@ -237,6 +240,10 @@ mod tests {
             ("srv:_x._tcp.a.test,weight=2", "have their own"),
             ("dns:web:80,weight=0", "is not a weight"),
             ("@f,colour=red", "sets \"colour\""),
+            ("-,h1:80", "is not -; after it come"),
+            ("-,", "is not -; after it come"),
+            ("http://u:secret@h", "is not a target"),
+            ("http://u:p,weight=secret@h", "is not a target"),
             ("redis://u:secret@", "is not a redis server"),
             ("redis://u:secret@h?key=", "has a key that is none"),
             ("redis://u:secret@h?key=a&key=b", "has several keys"),

@@ -29,7 +29,7 @@ use tokio::{
 
 /// For one answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Bytes of the answers to one question, and of what is told meanwhile.
+/// Bytes of the answers to one question, and of each thing that is told.
 const LARGEST: usize = 64 * 1024 * 1024;
 /// Changed names that are remembered one by one; when there are more, everything is read.
 const MOST_CHANGES: usize = 10_000;
@@ -123,8 +123,10 @@ impl Connection {
         let changes = Arc::new(Changes::default());
         let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
         if protocol == ProtocolVersion::RESP3 {
-            let (changes, content) = (changes.clone(), content.clone());
+            let (changes, content, left) = (changes.clone(), content.clone(), left.clone());
             config = config.set_push_sender(move |push| {
+                // What is told of others' doing is no part of an answer, and each of it is bounded by itself.
+                left.store(LARGEST, Relaxed);
                 changes.note(push, &*content);
                 Ok::<_, redis::aio::SendError>(())
             });

@@ -210,6 +210,27 @@ async fn the_last_good_answer_stays_while_there_is_none() {
 }
 
 #[tokio::test]
+async fn a_kind_that_had_addresses_keeps_them_and_the_other_one_expires_as_it_says() {
+    let server = Server::default();
+    let addr = server.start().await;
+    let mut reader = reader(addr, "a.test.");
+    server.has_v4("a.test.", 1, &["10.0.0.1"]);
+    server.has_v6("a.test.", 30, &["2001:db8::1"]);
+    read(&mut reader).await;
+    // As at the end of a search list, after SERVFAIL.
+    server.set("a.test.", RecordType::AAAA, Err(ResponseCode::NXDomain));
+    let why = "no such name (NXDOMAIN) for IPv6; the last addresses of that kind stay";
+    for _ in 0..3 {
+        assert_eq!(read(&mut reader).await, told("10.0.0.1:80, [2001:db8::1]:80", why, 1));
+    }
+    // Who never had any has none.
+    server.has_v6("a.test.", 30, &[]);
+    read(&mut reader).await;
+    server.set("a.test.", RecordType::AAAA, Err(ResponseCode::NXDomain));
+    assert_eq!(read(&mut reader).await, told("10.0.0.1:80", "", 1));
+}
+
+#[tokio::test]
 async fn an_answer_of_any_length_comes_by_tcp_and_is_bounded() {
     let server = Server::default();
     let addr = server.start().await;
@@ -241,6 +262,11 @@ async fn of_a_service_the_lowest_priority_is_in_use_and_weights_and_ports_are_it
     server.set("two.test.", RecordType::AAAA, Err(ResponseCode::ServFail));
     let now = read(&mut reader).await;
     assert_eq!(now, told(all, "two.test.: SERVFAIL; its last addresses stay", 1));
+    // Meanwhile the others expire as they say.
+    server.has_v4("one.test.", 1, &["10.0.0.1"]);
+    for _ in 0..3 {
+        assert_eq!(read(&mut reader).await.2, 1);
+    }
     server.has_services("_x._tcp.a.test.", &[(1, 0, 80, "one.test.")]);
     assert_eq!(read(&mut reader).await.0, "10.0.0.1:80");
     server.set("_x._tcp.a.test.", RecordType::SRV, Err(ResponseCode::ServFail));
@@ -288,7 +314,7 @@ async fn what_changes_fails_and_returns_is_told_once_each() {
     assert_eq!(labels(), "10.0.0.9:80*1 10.0.0.1:80*3 10.0.0.2:80*3");
     let (to, mut events) = mpsc::unbounded_channel();
     let shutdown = Shutdown::new();
-    loaded.follow(&shutdown, &Events::new(Told(to))).unwrap();
+    loaded.follow(&shutdown, &Events::new(Told(to)));
     let mut next = async || match events.recv().await.unwrap() {
         Event::Targets { source, targets, added, removed, changed, skipped, why } => {
             assert_eq!((source.as_str(), changed, skipped), ("dns:a.test.:80", 0, 0));
