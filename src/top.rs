@@ -69,6 +69,11 @@ struct Shown {
 }
 
 impl Top {
+    /// Whether it was asked for. It reads keys where stdin is a terminal.
+    pub fn is_asked(self) -> bool {
+        self.top
+    }
+
     /// Whether it can be shown; nothing is drawn before [`Seeing::start`]. `others` are flags that would write to the same terminal,
     /// and whether they were given.
     pub fn open(self, serve: &Serve, others: &[(&str, bool)], session: &Session) -> Result<Seeing, UsageError> {

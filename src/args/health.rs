@@ -66,6 +66,11 @@ impl Health {
         Ok((!self.no_checks).then_some(checks))
     }
 
+    /// Whether checks change something where there is one target, and never another one.
+    pub fn checks_one(&self) -> bool {
+        !self.check.is_empty() || matches!(self.when_all_down, WhenAllDownName::Fail)
+    }
+
     pub fn ejection(&self) -> Option<Ejection> {
         self.eject_after.0.map(|after| Ejection { after, penalty: self.eject_for })
     }

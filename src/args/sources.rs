@@ -1,9 +1,10 @@
 //! The targets of commands that balance, and where they come from.
 
-use super::{Serve, UsageError, duration};
+use super::{Serve, Top, UsageError, duration};
 use clap::Args;
 use std::{
     collections::BTreeSet,
+    io::{self, IsTerminal},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -20,8 +21,8 @@ pub struct Sources {
     /// Options follow after commas: weight=1..1000, max=N connections at a time, backup (for when no other target can be used). Those of
     /// a source are for all that comes from it. What a source has is followed while connections go on: new targets get
     /// their share, those that are gone get no new connections and keep what they have. While a source cannot be read, or
-    /// is wrong, its last targets stay; each change is said once. SIGHUP reads all sources again. A target that is given
-    /// twice counts once, with the options of the first.
+    /// is wrong, its last targets stay; each change is said once. SIGHUP reads all sources again, but stdin. A target that several
+    /// sources have is one, with the options of the first of them; given twice as an argument it is two, NAME#1 and NAME#2.
     ///
     /// dns: each IPv4 and IPv6 address is a target; asked for again when the answer expires. A name ending with a dot is
     /// complete; to others the system's search list applies. NXDOMAIN, SERVFAIL and silence keep the last addresses; an
@@ -48,13 +49,16 @@ impl Sources {
     }
 
     /// What was written. It is not done while the arguments are read, which would show a password where one is wrong.
-    pub fn read(&self, serve: &Serve) -> Result<discovery::Sources, UsageError> {
+    pub fn read(&self, serve: &Serve, top: Top) -> Result<discovery::Sources, UsageError> {
         let wrong = |error: AddrError| UsageError(error.to_string());
         let all = self.targets.iter().map(|text| text.parse()).collect::<Result<Vec<TargetSpec<TargetSource>>, _>>().map_err(wrong)?;
         let mut seen = BTreeSet::new();
         for source in all.iter().map(|spec| &spec.target).filter(|source| !source.is_fixed()) {
             if matches!(source, TargetSource::Input) && !serve.command.is_empty() {
                 return Err(UsageError("- and COMMAND would both read stdin; give a file with @FILE".into()));
+            }
+            if matches!(source, TargetSource::Input) && top.is_asked() && io::stdin().is_terminal() {
+                return Err(UsageError("- and --top would both read the terminal; give a file with @FILE, or a pipe".into()));
             }
             if !seen.insert(source.to_string()) {
                 return Err(UsageError(format!("{source} is given twice")));

@@ -64,7 +64,7 @@ impl Lb4 {
             return self.simulating.run(clients, &targets, choosing, choosing.policy(), seed, &session.reporter).await;
         }
         let listen = self.listen.meant("LISTEN")?;
-        let sources = self.sources.read(&self.serve)?;
+        let sources = self.sources.read(&self.serve, self.top)?;
         let mut seeing = self.top.open(&self.serve, &[("--hex", self.relay.watch.shows_bytes())], session)?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let announce = self.announce.version();

@@ -61,7 +61,7 @@ Examples:
 
 impl Lb7 {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let sources = self.sources.read(&self.serve)?;
+        let sources = self.sources.read(&self.serve, self.top)?;
         let mut seeing = self.top.open(&self.serve, &[], session)?;
         let dialer = session.reading(move || self.connect.dialer()).await?;
         let checks = self.balance.health.checks(self.health, None)?;

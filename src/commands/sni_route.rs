@@ -12,11 +12,10 @@ use router::{Otherwise, Router, Way};
 use std::{io, process::ExitCode, sync::Arc};
 use tapline::{
     addr::{Endpoint, ListenAddr, Target, TargetSpec},
-    balance::Policy,
     control::Pools,
     dial::{Chosen, Dialer, Options, Reach},
     forward::{Forward, Settings},
-    pool::Pool,
+    pool::{self, Pool},
     route::{Coalescing, Destination, Rule, Scheme, Table, coalescing, fixed_target},
     routes::{ARGUMENTS, Entry, Forwards, Kept, Known, Live},
     starttls::Starttls,
@@ -123,10 +122,11 @@ impl SniRoute {
             return offline::answer(&self.routing, &live, &session.reporter).await;
         }
         let shared = live.look(|table| coalescing(table.iter()));
+        let pooling = self.balance.pool(self.places, self.relay.faults.seed, &self.serve, args::Known::Name)?;
         let fixed = [self.routing.unknown_name, self.routing.no_name, self.routing.not_tls, self.routing.bad_hello];
         let mut others = Vec::new();
         for target in fixed {
-            others.push(one(target).await?);
+            others.push(one(target, pooling).await?);
         }
         let fixed: Vec<Pool> = others.iter().flatten().cloned().collect();
         let flags = ["--unknown-name", "--no-name", "--not-tls", "--bad-hello"];
@@ -148,8 +148,9 @@ impl SniRoute {
         let otherwise = Otherwise { unknown_name: other(), no_name: other(), not_tls: other(), bad_hello: other() };
         let forwards = Arc::new(Forwards {
             settings: settings.clone(),
-            pool: self.balance.pool(self.places, self.relay.faults.seed, &self.serve, args::Known::Name)?,
+            pool: pooling,
             checks: self.balance.health.checks(None, announce)?,
+            checks_one: self.balance.health.checks_one(),
             controlled: self.control.is_controlled(),
             shutdown: session.shutdown.clone(),
             events: events.clone(),
@@ -246,9 +247,9 @@ async fn prepare(forwards: &Forwards, live: &Live<Kept>) -> io::Result<()> {
 }
 
 /// A pool of one, where a target is given.
-async fn one(target: Option<TargetSpec>) -> io::Result<Option<Pool>> {
+async fn one(target: Option<TargetSpec>, settings: pool::Settings) -> io::Result<Option<Pool>> {
     match target {
-        Some(target) => Pool::new(&[target], Policy::default()).await.map(Some),
+        Some(target) => Pool::new(&[target], settings).await.map(Some),
         None => Ok(None),
     }
 }

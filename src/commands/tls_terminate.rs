@@ -16,7 +16,7 @@ use tapline::{
 /// Without --cert and --certs certificates are made in memory, and a command line that trusts them is printed. The ends are kept apart:
 /// close_notify becomes FIN and FIN becomes close_notify, but a stream that was cut is reset on the other side. A target that
 /// does not take a connection is passed over at once and the next one is tried; where there are several, they are checked by
-/// connecting to them. To a tls: target it is encrypted anew.
+/// connecting to them, and a single one with --check or --when-all-down fail. To a tls: target it is encrypted anew.
 #[derive(clap::Args)]
 #[command(before_help = "Example: tapline tls-terminate 8443 127.0.0.1:8080", after_help = AFTER)]
 pub struct TlsTerminate {
@@ -59,7 +59,7 @@ Examples:
 
 impl TlsTerminate {
     pub async fn run(self, session: &Session) -> anyhow::Result<ExitCode> {
-        let sources = self.sources.read(&self.serve)?;
+        let sources = self.sources.read(&self.serve, self.top)?;
         let mut seen_live = self.top.open(&self.serve, &[("--hex", self.relay.watch.shows_bytes())], session)?;
         self.tls.watch.check(&self.serve, &session.reporter, &[("--record", self.relay.watch.recorded())])?;
         let seeing = session.preparing(self.tls.watch.open()).await??;
@@ -75,8 +75,10 @@ impl TlsTerminate {
             dialer.tls = dialer.tls.offering(protocol);
         }
         let announce = self.announce.version();
-        // One target is all there is: what its checks said would change nothing.
-        let checks = self.balance.health.checks(None, announce)?.filter(|_| !sources.is_one() || self.control.is_controlled());
+        // Where one target is all there is, what its checks say changes nothing, as a rule.
+        let health = &self.balance.health;
+        let checked = !sources.is_one() || self.control.is_controlled() || health.checks_one();
+        let checks = health.checks(None, announce)?.filter(|_| checked);
         let settings = self.balance.pool(self.places, self.relay.faults.seed, &self.serve, args::Known::Name)?;
         let balancing = Balancing::new(&sources, settings, checks, dialer.clone(), session).await?;
         let (server, relay, mut watching) = self.relay.bind(&self.serve, &self.listen, session).await?;

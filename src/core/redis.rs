@@ -198,7 +198,7 @@ impl<C: Content> Reader<C> {
 
 /// Why all stays where there is none any more.
 fn stay_forgotten<C: Content>() -> C::Found {
-    C::nothing(format!("it came back without any; its last {} stay until it has one, or SIGHUP", C::WHAT))
+    C::nothing(format!("it has none now; its last {} stay until it has one, or SIGHUP", C::WHAT))
 }
 
 /// Follows one connection; returns why it cannot go on, or nothing where nobody wants to know any more.

@@ -172,7 +172,7 @@ fn while_the_server_is_away_its_last_rules_stay_and_then_its_new_ones_come() {
     // It has forgotten everything, and is filled by and by.
     server.again(|folder| redis(folder, &[]));
     let routes = tapline.event("routes");
-    assert!(counts(&routes) == [2, 0, 0, 0, 0] && why(&routes).contains("came back without any"), "{routes}");
+    assert!(counts(&routes) == [2, 0, 0, 0, 0] && why(&routes).contains("has none now"), "{routes}");
     assert_eq!(hear(tapline.addr(), "a.test"), "one");
     cli(&server, &["sadd", "hostnames:a.test:backends", &two]);
     assert_eq!(counts(&tapline.event("routes")), [2, 0, 0, 1, 0]);

@@ -53,6 +53,8 @@ pub struct Forwards {
     pub pool: pool::Settings,
     /// Whether and how targets are checked.
     pub checks: Option<Checks>,
+    /// Whether a target is checked also where it is the only one of its rule.
+    pub checks_one: bool,
     /// Whether connections are told when their target is cut off.
     pub controlled: bool,
     /// When checks are to end.
@@ -146,8 +148,8 @@ impl Forwards {
         }
         let pool = &used.forward.pool;
         pool.announce(&self.events);
-        // Where there is one target alone, and will be, it is tried whatever a check says.
-        if pool.backends().len() < 2 && !self.controlled {
+        // Where there is one target alone, and will be, it is tried whatever a check says, as a rule.
+        if pool.backends().len() < 2 && !self.controlled && !self.checks_one {
             return;
         }
         let dialer = self.settings.dialer.clone();

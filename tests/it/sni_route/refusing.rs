@@ -52,6 +52,24 @@ fn a_refused_client_that_has_sent_much_more_still_reads_the_alert() {
 }
 
 #[test]
+fn strangers_and_rules_of_one_target_have_the_limits_and_the_checks_that_were_asked_for() {
+    let (listener, addr) = listener();
+    let (_held, dead) = refusing();
+    let a = format!("a.test={dead}");
+    let args = ["sni-route", "0", &a, "--not-tls", &addr.to_string(), "--max-per-target", "1", "--queue", "0", "--when-all-down", "fail"];
+    let mut tapline = Tapline::start(&args);
+    let health = tapline.event("health");
+    assert_eq!((&health["target"], &health["up"]), (&dead.to_string().into(), &false.into()));
+    let mut first = connect(tapline.addr());
+    first.write_all(SSH).unwrap();
+    let _there = accept(&listener);
+    let mut second = connect(tapline.addr());
+    second.write_all(SSH).unwrap();
+    let why = "every target has all the connections that it may have (--queue 0)";
+    assert_eq!(end_of(&tapline.closed()), ("rule", "queue", why, true));
+}
+
+#[test]
 fn each_kind_of_stranger_has_a_route_of_its_own_by_its_own_flag() {
     let (unknown, none, other) = (naming("unknown").to_string(), naming("no name").to_string(), naming("not tls").to_string());
     let a = rule("a.test", "a");

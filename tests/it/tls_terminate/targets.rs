@@ -44,6 +44,16 @@ fn targets_are_checked_where_there_are_several() {
 }
 
 #[test]
+fn a_single_target_is_checked_where_that_is_asked_for_or_decides() {
+    for args in [["--check", "connect"], ["--when-all-down", "fail"]] {
+        let (_held, dead) = refusing();
+        let (mut tapline, _) = start(&dead.to_string(), &args);
+        let health = tapline.event("health");
+        assert_eq!((&health["target"], &health["up"]), (&dead.to_string().into(), &false.into()), "{args:?}");
+    }
+}
+
+#[test]
 fn what_a_client_has_said_over_tls_goes_to_the_next_target_where_one_gives_no_answer() {
     let mute = server(|mut stream| drop(read_n(&mut stream, 1)));
     let b = server(|mut stream| {
