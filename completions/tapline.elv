@@ -318,7 +318,7 @@ set edit:completion:arg-completer[tapline] = {|@words|
             cand --max-age 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew'
             cand --admin 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner''s or a port of loopback'
             cand --metrics 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)'
-            cand --simulate 'Say what N clients, each with a key of its own, would come to, and open no socket; LISTEN is left out, and a TARGET may be any name. All policies, unless one is given'
+            cand --simulate 'Say what N clients, each with a key of its own, would come to, and open no socket; LISTEN is left out, and a TARGET, of which there are two at least, may be any name. All policies, unless one is given'
             cand --remove 'Take this target away, and say which part of the keys has another target then; "due" is the part that must'
             cand --add 'Add this target, likewise'
             cand --connect-timeout 'For connecting to a target, from the resolver to its TLS handshake'

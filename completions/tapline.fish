@@ -378,7 +378,7 @@ complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l replay-after -d 
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l max-age -d 'Reset connections that are older than this, up to a tenth more or less, so that long ones are balanced anew' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l admin -d 'Take control while running: list, drain, ready, weight, add and remove targets by `tapline ctl ADDR` or HTTP (docs/admin.md), at a Unix socket of its owner\'s or a port of loopback' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l metrics -d 'Figures for Prometheus at GET /metrics here: of each target, and of the process (docs/metrics.md)' -r
-complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l simulate -d 'Say what N clients, each with a key of its own, would come to, and open no socket; LISTEN is left out, and a TARGET may be any name. All policies, unless one is given' -r
+complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l simulate -d 'Say what N clients, each with a key of its own, would come to, and open no socket; LISTEN is left out, and a TARGET, of which there are two at least, may be any name. All policies, unless one is given' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l remove -d 'Take this target away, and say which part of the keys has another target then; "due" is the part that must' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l add -d 'Add this target, likewise' -r
 complete -c tapline -n "__fish_tapline_using_subcommand lb4" -l connect-timeout -d 'For connecting to a target, from the resolver to its TLS handshake' -r

@@ -237,3 +237,10 @@ fn without_colours_it_is_drawn_in_the_terminals_own() {
     };
     assert!(colored("lb4 0 builtin:echo --top --no-checks") && !colored("lb4 0 builtin:echo --top --no-checks --color never"));
 }
+
+#[test]
+fn targets_from_the_terminal_that_gives_the_keys_are_refused() {
+    let terminal = Terminal::run((80, 24), "lb4 0 - --top");
+    let screen = terminal.until_contains("exit status 2");
+    assert!(screen.contains("- and --top would both read the terminal"), "{screen}");
+}
