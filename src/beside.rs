@@ -4,6 +4,7 @@ use crate::{report::Reporter, serve::Session};
 use std::sync::{Arc, OnceLock};
 use tapline::{
     addr::ListenAddr,
+    connections::Connections,
     control::{Control, Pools, api::Api},
     event::{Beside, Event},
     metrics::{Metrics, Program},
@@ -32,16 +33,21 @@ pub struct Answering(Vec<Serving>);
 /// Binds what was asked for; the session answers from when it serves.
 pub async fn bind(known: Known, admin: Option<&ListenAddr>, metrics: Option<&ListenAddr>, session: &Session) -> anyhow::Result<()> {
     let mut bound = Bound::default();
+    if admin.is_none() && metrics.is_none() {
+        return Ok(());
+    }
     let Known { command, pools, cuts } = known;
+    // The bytes of open connections are looked up when somebody asks.
+    let connections = session.connections.get_or_init(Connections::default);
     if let Some(addr) = admin {
         let page = session.preparing(Page::bind(addr)).await??;
-        let control = Control::new(pools.clone(), session.reporter.events(), cuts);
+        let control = Control::new(pools.clone(), connections.clone(), session.reporter.events(), cuts);
         bound.admin = Some((page, Api { control, command }));
     }
     if let Some(addr) = metrics {
         let page = session.preparing(Page::bind(addr)).await??;
         let program = Own { reporter: session.reporter.clone(), limit: session.limit.clone() };
-        bound.metrics = Some((page, Metrics::new(command, pools, session.counting().clone(), program)));
+        bound.metrics = Some((page, Metrics::new(command, pools, connections.clone(), session.counting().clone(), program)));
     }
     session.set_beside(bound);
     Ok(())

@@ -24,7 +24,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tapline::{addr::Endpoint, connections::Connections, control::Pools};
+use tapline::{addr::Endpoint, connections::Connections, control::Pools, reload::follows_hangups};
 
 /// From one reading of the figures to the next; it is drawn then, and after a key.
 const TICK: Duration = Duration::from_millis(500);
@@ -107,6 +107,7 @@ impl Seeing {
         let Some(Asked { stream, drawn, look, connections }) = self.asked.take() else { return };
         let sampler = Sampler::new(command, addr, pools, connections);
         let (reporter, shutdown) = (session.reporter.clone(), session.shutdown.clone());
+        catch(session);
         let stop = Arc::<AtomicBool>::default();
         let (here, gone) = channel();
         self.shown = Some(Shown { stop: stop.clone(), gone });
@@ -141,6 +142,37 @@ impl Drop for Shown {
         let _ = self.gone.recv_timeout(PATIENCE);
     }
 }
+
+/// From now on the other signals that people and terminals send end the run as Ctrl-C does, and with it the view: by themselves they
+/// would end the process, and leave the terminal as it is.
+#[cfg(unix)]
+fn catch(session: &Session) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let caught =
+        |kind| signal(kind).inspect_err(|error| session.reporter.note(format!("a signal may leave the terminal as it is: {error}")));
+    if let Ok(mut quit) = caught(SignalKind::quit()) {
+        let shutdown = session.shutdown.clone();
+        tokio::spawn(async move {
+            while quit.recv().await.is_some() {
+                if shutdown.is_draining() { shutdown.abort("a signal while draining") } else { shutdown.drain() }
+            }
+        });
+    }
+    // Where sources are read again for it, it ends nothing.
+    if !follows_hangups()
+        && let Ok(mut hangup) = caught(SignalKind::hangup())
+    {
+        let shutdown = session.shutdown.clone();
+        // A terminal that goes may send several; connections are not reset for that.
+        tokio::spawn(async move {
+            hangup.recv().await;
+            shutdown.drain();
+        });
+    }
+}
+
+#[cfg(not(unix))]
+fn catch(_session: &Session) {}
 
 /// Shows the view until it is `ended` or somebody leaves it; says whether somebody did.
 fn show(

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::{process::ExitCode, time::Duration};
 use tapline::{
     addr::Target,
-    control::{Last, Listed},
+    control::{Last, Listed, State},
 };
 
 /// Look at the targets of a running command, and change them
@@ -152,7 +152,7 @@ impl Ending {
             for listed in &mut done {
                 let now = all.iter().find(|now| now.target == listed.target && now.pool == listed.pool);
                 *listed = match now {
-                    Some(now) if now.state == listed.state || now.open == 0 => now.clone(),
+                    Some(now) if now.open == 0 || matches!(now.state, State::Draining | State::Removed) => now.clone(),
                     // Somebody else has made it ready.
                     Some(now) => return Err(Refused(format!("{} is {} again", now.target, now.state)).into()),
                     // Gone with its last connection.

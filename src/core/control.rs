@@ -8,8 +8,10 @@ pub use listed::{Last, Listed, State};
 
 use crate::{
     addr::{AddrError, TargetSpec},
+    connections::Connections,
+    discovery::MOST_TARGETS,
     event::{AdminAction, Event, Events},
-    pool::{Backend, Pool},
+    pool::{AddError, Backend, Pool},
 };
 use std::{
     collections::HashMap,
@@ -41,6 +43,8 @@ pub struct Control(Arc<Shared>);
 
 struct Shared {
     pools: Arc<dyn Pools>,
+    /// Who is connected.
+    connections: Connections,
     events: Events,
     /// Whether the connections of a target can be reset while they go on.
     cuts: bool,
@@ -74,6 +78,9 @@ pub enum ControlError {
     /// It is there already.
     #[error("{0} is in pool {1:?} already")]
     Exists(String, String),
+    /// No more can be added.
+    #[error("pool {0:?} has {MOST_TARGETS} targets that were added; remove one first")]
+    TooMany(String),
     /// It is no target.
     #[error(transparent)]
     Target(#[from] AddrError),
@@ -105,14 +112,14 @@ type Done = Result<Vec<Listed>, ControlError>;
 type Found = (Arc<str>, Pool, Arc<Backend>);
 
 impl Control {
-    /// Control over these pools; what is done goes to `events`. `cuts` tells whether connections notice that their target is cut
+    /// Control over these pools, whose connections are among these; what is done goes to `events`. `cuts` tells whether connections notice that their target is cut
     /// off ([`crate::pool::Lease::cut`]); pools that come later are told so by whoever makes them ([`Pool::control`]).
     #[must_use]
-    pub fn new(pools: Arc<dyn Pools>, events: Events, cuts: bool) -> Self {
+    pub fn new(pools: Arc<dyn Pools>, connections: Connections, events: Events, cuts: bool) -> Self {
         if cuts {
             pools.pools().iter().for_each(|(_, pool)| pool.control());
         }
-        Self(Arc::new(Shared { pools, events, cuts, deadlines: Mutex::default() }))
+        Self(Arc::new(Shared { pools, connections, events, cuts, deadlines: Mutex::default() }))
     }
 
     /// All targets, or those of one pool, also those that were taken out and still have connections.
@@ -120,12 +127,14 @@ impl Control {
     /// # Errors
     /// There is no such pool.
     pub fn list(&self, pool: Option<&str>) -> Done {
+        self.0.connections.count();
         let mut all = Vec::new();
         for (name, pool) in self.pools(pool)? {
+            let (here, leaving) = pool.here_and_leaving();
             let sources = pool.sources();
             let source = |backend: &Backend| sources.get(&*backend.label);
-            all.extend(pool.backends().iter().map(|backend| self.listed(&name, backend, source(backend), false)));
-            all.extend(pool.leaving().iter().map(|backend| self.listed(&name, backend, None, true)));
+            all.extend(here.iter().map(|backend| self.listed(&name, backend, source(backend), false)));
+            all.extend(leaving.iter().map(|backend| self.listed(&name, backend, None, true)));
         }
         Ok(all)
     }
@@ -135,6 +144,7 @@ impl Control {
     /// # Errors
     /// There is none, or no such pool.
     pub fn look(&self, of: Of<'_>) -> Done {
+        self.0.connections.count();
         Ok(self.found(of)?.into_iter().map(|(name, pool, backend)| self.shown(&name, &pool, &backend)).collect())
     }
 
@@ -147,7 +157,7 @@ impl Control {
         self.check_deadline(deadline)?;
         for (name, pool, backend) in &found {
             pool.stand(backend, |standing| standing.draining = true);
-            self.set_deadline(name, backend, deadline);
+            self.set_deadline(name, pool, backend, deadline);
         }
         Ok(self.told(AdminAction::Drain { deadline }, by, found))
     }
@@ -190,8 +200,11 @@ impl Control {
             (Some(_), false) => return Err(ControlError::WhichPool),
             (None, _) => return Err(ControlError::NoPool(String::new())),
         };
-        let added = pool.add(&spec).await.map_err(|error| ControlError::Start(spec.target.to_string(), error))?;
-        let backend = added.ok_or_else(|| ControlError::Exists(spec.target.to_string(), name.to_string()))?;
+        let backend = pool.add(&spec).await.map_err(|error| match error {
+            AddError::Exists => ControlError::Exists(spec.target.to_string(), name.to_string()),
+            AddError::TooMany => ControlError::TooMany(name.to_string()),
+            AddError::Start(error) => ControlError::Start(spec.target.to_string(), error),
+        })?;
         self.forget_deadline(&backend);
         Ok(self.told(AdminAction::Add, by, vec![(name, pool, backend)]))
     }
@@ -207,7 +220,7 @@ impl Control {
         for (name, pool, backend) in self.found(of)? {
             // Someone else may have been first.
             if pool.remove(&backend.label).is_some() {
-                self.set_deadline(&name, &backend, deadline);
+                self.set_deadline(&name, &pool, &backend, deadline);
                 removed.push((name, pool, backend));
             }
         }
@@ -249,8 +262,7 @@ impl Control {
 
     fn shown(&self, name: &Arc<str>, pool: &Pool, backend: &Arc<Backend>) -> Listed {
         let sources = pool.sources();
-        let is_there = pool.find(&backend.label).is_some_and(|there| Arc::ptr_eq(&there, backend));
-        self.listed(name, backend, sources.get(&*backend.label), !is_there)
+        self.listed(name, backend, sources.get(&*backend.label), !is_in(pool, backend))
     }
 
     fn check_deadline(&self, deadline: Option<Duration>) -> Result<(), ControlError> {
@@ -266,11 +278,11 @@ impl Control {
     }
 
     /// Sets when the connections of a backend are reset, or that they are not; an earlier deadline is forgotten.
-    fn set_deadline(&self, name: &Arc<str>, backend: &Arc<Backend>, after: Option<Duration>) {
+    fn set_deadline(&self, name: &Arc<str>, pool: &Pool, backend: &Arc<Backend>, after: Option<Duration>) {
         let Some(after) = after else { return self.forget_deadline(backend) };
         let Some(at) = Instant::now().checked_add(after) else { return self.forget_deadline(backend) };
         let stop = CancellationToken::new();
-        let (ended, control, name) = (stop.clone(), self.clone(), name.clone());
+        let (ended, control, name, pool) = (stop.clone(), self.clone(), name.clone(), pool.clone());
         let mut deadlines = self.deadlines();
         let deadline = Deadline { _backend: backend.clone(), at, _stop: stop.drop_guard() };
         deadlines.insert(key(backend), deadline);
@@ -285,6 +297,10 @@ impl Control {
                     return;
                 }
                 deadlines.remove(&key(&backend));
+                // Its source may have brought it back meanwhile, as good as new.
+                if is_in(&pool, &backend) && !backend.standing().draining {
+                    return;
+                }
                 backend.cut();
                 backend.open()
             };
@@ -292,6 +308,11 @@ impl Control {
         };
         tokio::spawn(async move { ended.run_until_cancelled(over).await });
     }
+}
+
+/// Whether it is in the pool now.
+fn is_in(pool: &Pool, backend: &Arc<Backend>) -> bool {
+    pool.find(&backend.label).is_some_and(|there| Arc::ptr_eq(&there, backend))
 }
 
 fn key(backend: &Arc<Backend>) -> usize {

@@ -4,6 +4,7 @@
 mod text;
 
 use crate::{
+    connections::Connections,
     control::Pools,
     event::{By, End, Event, Events, PHASES, Phase, Sink},
     histogram::Histogram,
@@ -116,15 +117,15 @@ pub trait Program: Send + Sync + 'static {
 }
 
 /// Answers `GET /metrics`.
-pub struct Metrics(Registry);
+pub struct Metrics(Arc<Registry>);
 
 impl Metrics {
-    /// Figures of a command.
+    /// Figures of a command, whose open connections are these.
     #[must_use]
-    pub fn new(command: &'static str, pools: Arc<dyn Pools>, counts: Arc<Counts>, program: impl Program) -> Self {
+    pub fn new(command: &'static str, pools: Arc<dyn Pools>, connections: Connections, counts: Arc<Counts>, program: impl Program) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Figures { command, pools, counts, program: Box::new(program) }));
-        Self(registry)
+        registry.register_collector(Box::new(Figures { command, pools, connections, counts, program: Box::new(program) }));
+        Self(Arc::new(registry))
     }
 }
 
@@ -136,10 +137,16 @@ impl Answering for Metrics {
         if ![Method::GET, Method::HEAD].contains(&asked.method) {
             return Answer::not_allowed(&asked.method, "GET");
         }
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.0) {
-            Ok(()) => Answer::text(KIND, text),
-            Err(error) => Answer::error(hyper::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        let registry = self.0.clone();
+        // Of thousands of targets it takes a while, and this thread accepts clients.
+        let encode = move || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).map(|()| text)
+        };
+        match tokio::task::spawn_blocking(encode).await {
+            Ok(Ok(text)) => Answer::text(KIND, text),
+            Ok(Err(error)) => Answer::failed(&error),
+            Err(error) => Answer::failed(&error),
         }
     }
 }
@@ -148,6 +155,7 @@ impl Answering for Metrics {
 struct Figures {
     command: &'static str,
     pools: Arc<dyn Pools>,
+    connections: Connections,
     counts: Arc<Counts>,
     program: Box<dyn Program>,
 }

@@ -86,6 +86,12 @@ impl Answer {
         Self { status, kind: "application/json", body, allow: None }
     }
 
+    /// What was to be answered could not be made.
+    #[must_use]
+    pub fn failed(why: &(dyn std::error::Error + 'static)) -> Self {
+        Self::error(StatusCode::INTERNAL_SERVER_ERROR, cause_words(why))
+    }
+
     /// There is no such path.
     #[must_use]
     pub fn not_found(path: &str) -> Self {

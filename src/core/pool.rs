@@ -16,7 +16,7 @@ mod trouble;
 pub use backend::{Backend, Lease, Standing, Totals};
 pub use cut::Cut;
 pub use ejection::{Ejection, Record};
-pub use members::{Changes, SourceId};
+pub use members::{AddError, Changes, SourceId};
 pub use picks::{Asked, Drawn, Picked, Picks};
 pub use queue::{Found, Limits, Queue, Unplaced, Waiting};
 pub use serving::Serving;
@@ -157,21 +157,20 @@ impl Pool {
         Ok(changes)
     }
 
-    /// Adds a target ([`SourceId::ADMIN`]), also one that was removed; nothing where there is one of its name.
+    /// Adds a target ([`SourceId::ADMIN`]), also one that was removed.
     ///
     /// # Errors
-    /// A builtin server could not be started; everything is as it was.
-    pub async fn add(&self, spec: &TargetSpec) -> io::Result<Option<Arc<Backend>>> {
+    /// It is there already, or too many were added, or a builtin server could not be started; everything is as it was.
+    pub async fn add(&self, spec: &TargetSpec) -> Result<Arc<Backend>, AddError> {
         let label = spec.target.to_string();
         if self.find(&label).is_some() {
-            return Ok(None);
+            return Err(AddError::Exists);
         }
         let started = Members::start_builtins(|label| self.members().has(label), SourceId::ADMIN, std::slice::from_ref(spec)).await?;
         let mut members = self.members();
-        let added = members.add(spec, started);
+        members.add(spec, started)?;
         self.renew(&members);
-        drop(members);
-        Ok(if added { self.find(&label) } else { None })
+        members.backends().into_iter().find(|backend| *backend.label == *label).ok_or(AddError::Exists)
     }
 
     /// Takes a target out, whatever source it is from: it gets no new connections, those that it has go on. It comes back when it
@@ -191,10 +190,11 @@ impl Pool {
         self.0.now.load().all.iter().find(|backend| *backend.label == *label).cloned()
     }
 
-    /// Those that were taken out and still have connections.
+    /// All backends, and those that were taken out and still have connections, at one time.
     #[must_use]
-    pub fn leaving(&self) -> Vec<Arc<Backend>> {
-        self.members().leaving()
+    pub fn here_and_leaving(&self) -> (Vec<Arc<Backend>>, Vec<Arc<Backend>>) {
+        let members = self.members();
+        (members.backends(), members.leaving())
     }
 
     /// Names a source as people write it, without secrets.

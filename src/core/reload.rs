@@ -1,5 +1,6 @@
 //! Reading certificates again while they are in use: when their files change, and on SIGHUP.
 
+pub use crate::watch::follows_hangups;
 use crate::{
     event::{Event, Events},
     shutdown::Shutdown,

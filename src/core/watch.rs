@@ -6,7 +6,10 @@ use std::{
     fs::Metadata,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -204,6 +207,15 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether anybody has asked for SIGHUP: a handler stays for as long as the process, whoever has installed it.
+static FOLLOWED: AtomicBool = AtomicBool::new(false);
+
+/// Whether SIGHUP asks for a new reading of something.
+#[must_use]
+pub fn follows_hangups() -> bool {
+    FOLLOWED.load(Relaxed)
+}
+
 /// Asks for a new reading at each SIGHUP, from now on. It does not end the process any more.
 ///
 /// # Errors
@@ -213,6 +225,7 @@ pub(crate) fn hangups() -> io::Result<watch::Receiver<()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (ask, asked) = watch::channel(());
     let mut hangups = signal(SignalKind::hangup())?;
+    FOLLOWED.store(true, Relaxed);
     tokio::spawn(async move {
         tokio::select! {
             () = async { while hangups.recv().await.is_some() && ask.send(()).is_ok() {} } => {}

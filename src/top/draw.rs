@@ -35,8 +35,8 @@ const HELP: [&str; 18] = [
     "Ctrl-L      draw everything anew",
     "?           this; any key ends it",
     "targets:     conn/s, to/s, from/s are connections that a target took, and bytes",
-    "             to it and from it, in a second; p50, p99 is the time to connect that",
-    "             half of them, or 99 of 100, did not exceed. Both of the last 3 s",
+    "             to it and from it in a second, of the last 3 s; p50, p99: half, or 99",
+    "             of 100, connected within this time then, or ever where none did then",
     "             errors: connections that it did not take or broke off, in all",
     "             last cause: of a failed connection or check",
     "connections: in and out are bytes from the client and to it; phase is what a",
@@ -138,8 +138,8 @@ impl Look {
 
 fn head_lines(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
     let left = format!("tapline {} on {}  up {}  ", view.command, view.addr, age(view.up));
-    let well = format!("{}/{} targets usable", view.well, view.all);
-    let well_style = if view.well < view.all { look.colored(Color::Red) } else { Style::new() };
+    let well = format!("{}/{} targets usable", view.eligible, view.all);
+    let well_style = if !view.well { look.colored(Color::Red) } else { Style::new() };
     let mut process = Vec::new();
     process.extend(view.cpu.map(|share| format!("CPU {:.0} %", share * 100.0)));
     process.extend(view.resident.map(bytes));

@@ -44,9 +44,11 @@ pub struct View {
     pub cpu: Option<f64>,
     /// Bytes in memory.
     pub resident: Option<u64>,
-    /// How many targets there are, and how many of them may be chosen.
+    /// How many targets there are, and how many of them may be chosen now.
     pub all: usize,
-    pub well: usize,
+    pub eligible: usize,
+    /// Whether each of them takes connections, as far as is known.
+    pub well: bool,
     pub targets: Vec<Row>,
     /// The first of them.
     pub connections: Vec<Connection>,
@@ -100,6 +102,8 @@ type Key = (Arc<str>, BackendId);
 struct Sample {
     at: Instant,
     seen: HashMap<Key, Seen>,
+    /// Targets that may be chosen.
+    eligible: usize,
     opened: u64,
     usage: Usage,
 }
@@ -146,6 +150,7 @@ impl Sampler {
         }
         self.order.clear();
         let mut seen = HashMap::new();
+        let eligible = self.known.iter().map(|(_, pool)| pool.eligible()).sum();
         for (name, pool) in &self.known {
             for backend in pool.backends() {
                 let key = (name.clone(), backend.id);
@@ -153,7 +158,7 @@ impl Sampler {
                 seen.insert(key, backend.seen());
             }
         }
-        self.samples.push_back(Sample { at, seen, opened: self.connections.opened(), usage: Usage::now() });
+        self.samples.push_back(Sample { at, seen, eligible, opened: self.connections.opened(), usage: Usage::now() });
         // One that is as old as the window stays: what has changed since then is shown.
         while self.samples.get(1).is_some_and(|second| at.duration_since(second.at) >= WINDOW) {
             self.samples.pop_front();
@@ -166,7 +171,7 @@ impl Sampler {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return base };
         let fits = |texts: &[&str]| keys.filter.is_empty() || texts.iter().any(|text| text.contains(&keys.filter));
         let mut targets: Vec<_> = self.order.iter().filter_map(|key| self.row(key, last)).collect();
-        let (all, well) = (targets.len(), targets.iter().filter(|row| matches!(row.state, State::Up)).count());
+        let (all, well) = (targets.len(), targets.iter().all(|row| matches!(row.state, State::Up)));
         let sum = |of: fn(&Row) -> f64| targets.iter().map(of).sum();
         let (sent_rate, received_rate) = (sum(|row| row.sent_rate), sum(|row| row.received_rate));
         targets.retain(|row| fits(&[&row.name]));
@@ -185,6 +190,7 @@ impl Sampler {
             cpu: cpu.map(|(before, now)| (now - before) / elapsed),
             resident: last.usage.resident,
             all,
+            eligible: last.eligible,
             well,
             targets,
             connections,
@@ -286,7 +292,7 @@ mod tests {
         sampler.sample(start + WINDOW);
         let view = sampler.view(&Keys::default(), Vec::new());
         let row = &view.targets[0];
-        assert_eq!((row.name.as_str(), row.open, row.taken, row.errors, view.all, view.well), ("b:1", 6, 6, 1, 2, 2));
+        assert_eq!((row.name.as_str(), row.open, row.taken, row.errors, view.all, view.eligible, view.well), ("b:1", 6, 6, 1, 2, 2, true));
         assert!((row.rate - 2.0).abs() < 1e-6 && (row.sent_rate - 1000.0).abs() < 1e-6 && row.received_rate.abs() < 1e-6);
         assert!((view.sent_rate - 1000.0).abs() < 1e-6);
         assert_eq!(row.last.as_ref().unwrap().0, r"reset\u{1b}[2J");
@@ -316,6 +322,13 @@ mod tests {
         let expected =
             [("a.test -> h:1", State::Down, false), ("a.test -> x:1", State::Up, true), ("b.test -> h:1", State::Draining, false)];
         assert_eq!(rows, expected);
-        assert_eq!((view.all, view.well), (3, 1));
+        assert_eq!((view.all, view.eligible, view.well), (3, 1, false));
+        // The backup is not for now; where all are down, all are tried.
+        one.stand(&one.backends()[0], |standing| standing.up = true);
+        sampler.sample(Instant::now());
+        assert_eq!(sampler.view(&Keys::default(), Vec::new()).eligible, 1);
+        one.backends().iter().for_each(|backend| one.stand(backend, |standing| standing.up = false));
+        sampler.sample(Instant::now());
+        assert_eq!(sampler.view(&Keys::default(), Vec::new()).eligible, 2);
     }
 }

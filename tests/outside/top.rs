@@ -174,7 +174,7 @@ fn many_targets_are_seen_in_part_and_scrolled() {
 
 #[test]
 fn a_signal_and_control_c_give_the_terminal_back_as_q_does() {
-    for how in ["TERM", "INT", "key"] {
+    for how in ["TERM", "INT", "QUIT", "HUP", "key"] {
         let terminal = Terminal::run((80, 24), "lb4 0 builtin:echo --top");
         let held = echoed(terminal.addr());
         match how {
@@ -188,6 +188,24 @@ fn a_signal_and_control_c_give_the_terminal_back_as_q_does() {
         terminal.until_contains("exit status");
         drop(held);
     }
+}
+
+#[test]
+fn a_terminal_that_goes_ends_the_view_and_not_a_run_that_hangups_do_not_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("targets");
+    std::fs::write(&file, "127.0.0.1:1\n").unwrap();
+    let terminal = Terminal::run((80, 24), &format!("lb4 0 builtin:echo @{} --policy first --top --no-checks", file.display()));
+    let (addr, pid) = (terminal.addr(), terminal.pid());
+    let draws = || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok()).any(|name| name == "top\n")
+    };
+    assert!(draws());
+    terminal.tmux(&["kill-server"]);
+    until("the view ends", || (!draws()).then_some(()));
+    drop(echoed(addr));
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
 }
 
 #[test]

@@ -11,6 +11,8 @@ use tapline::{addr::Target, control::Listed, event::cause_words};
 
 /// For one answer. The other side gives a request 10 s.
 const LIMIT: Duration = Duration::from_secs(15);
+/// The largest answer, in bytes: some 100,000 targets.
+const MOST: usize = 64 << 20;
 
 /// Who asks one command.
 pub(super) struct Client {
@@ -82,9 +84,15 @@ impl Client {
 
     async fn ask(&self, request: RequestBuilder) -> Done {
         let failed = |error: reqwest::Error| anyhow!("cannot ask {}: {}", self.admin, cause_words(&error));
-        let answer = request.send().await.map_err(failed)?;
+        let mut answer = request.send().await.map_err(failed)?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(failed)?;
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(failed)? {
+            if body.len() + piece.len() > MOST {
+                return Err(anyhow!("the answer of {} is longer than {} MiB", self.admin, MOST >> 20));
+            }
+            body.extend_from_slice(&piece);
+        }
         if status.is_success() {
             let answer: Answer =
                 serde_json::from_slice(&body).with_context(|| format!("{} is not the --admin of a tapline", self.admin))?;

@@ -67,7 +67,10 @@ impl Api {
             ["targets"] => {
                 allowed(get, "GET, POST")?;
                 let query = query(asked, &["pool"])?;
-                answer(StatusCode::OK, self.control.list(query.pool.as_deref()))
+                let control = self.control.clone();
+                // Of thousands of targets it takes a while, and this thread accepts clients.
+                let list = move || answer(StatusCode::OK, control.list(query.pool.as_deref()));
+                tokio::task::spawn_blocking(list).await.map_err(|error| Answer::failed(&error))?
             }
             ["targets", target] => {
                 let target = decoded(target)?;
@@ -164,7 +167,7 @@ fn answer(status: StatusCode, done: Done) -> Result<Answer, Answer> {
         Err(error) => {
             let status = match &error {
                 ControlError::NoTarget(_) | ControlError::NotIn(..) | ControlError::NoPool(_) => StatusCode::NOT_FOUND,
-                ControlError::Exists(..) => StatusCode::CONFLICT,
+                ControlError::Exists(..) | ControlError::TooMany(_) => StatusCode::CONFLICT,
                 ControlError::Forbidden(_) => StatusCode::FORBIDDEN,
                 ControlError::Start(..) => StatusCode::INTERNAL_SERVER_ERROR,
                 ControlError::WhichPool | ControlError::Target(_) | ControlError::Weight(_) | ControlError::NoCuts => {

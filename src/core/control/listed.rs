@@ -41,9 +41,9 @@ pub struct Listed {
     pub failed: u64,
     /// Those that it took and broke off.
     pub broken: u64,
-    /// Bytes that came from it, of connections that have ended.
+    /// Bytes that came from it so far; for HTTP, of connections to it that have ended.
     pub received: u64,
-    /// Bytes that it was sent, of connections that have ended.
+    /// Bytes that it was sent so far; for HTTP, of connections to it that have ended.
     pub sent: u64,
     /// Why it failed last, and how long ago.
     pub last: Option<Last>,
@@ -103,6 +103,8 @@ impl Control {
     pub(super) fn listed(&self, pool: &Arc<str>, backend: &Arc<Backend>, source: Option<&Arc<str>>, removed: bool) -> Listed {
         let Seen { standing, open, connections, failed, broken, received, sent, last, .. } = backend.seen();
         let deadline = self.deadlines().get(&key(backend)).map(|deadline| deadline.at);
+        // Who came back by its source is not reset any more.
+        let deadline = deadline.filter(|_| removed || standing.draining);
         let until = |at: Instant| millis(at.saturating_duration_since(Instant::now()));
         Listed {
             pool: pool.to_string(),

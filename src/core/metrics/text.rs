@@ -1,12 +1,13 @@
 //! The figures, one after the other, under their names.
 
 use super::{Counts, Figures};
-use crate::process::Usage;
 use crate::{
+    descriptors,
     dial::Cause,
     event::{By, Phase},
     histogram::{BOUNDS, Histogram},
     pool::{Backend, Pool},
+    process::{self, Usage},
 };
 use prometheus_client::{
     collector::Collector,
@@ -31,14 +32,16 @@ type Now = fn(&Target) -> u64;
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.connections.count();
         let out = &mut Out(&mut encoder);
         self.process(out)?;
         let pools = self.pools.pools();
         self.pools(out, &pools)?;
         let mut targets: Vec<Target> = Vec::new();
         for (name, pool) in &pools {
-            targets.extend(pool.backends().into_iter().map(|backend| (name.clone(), backend, true)));
-            targets.extend(pool.leaving().into_iter().map(|backend| (name.clone(), backend, false)));
+            let (here, leaving) = pool.here_and_leaving();
+            targets.extend(here.into_iter().map(|backend| (name.clone(), backend, true)));
+            targets.extend(leaving.into_iter().map(|backend| (name.clone(), backend, false)));
         }
         let left_out = targets.len().saturating_sub(MOST_TARGETS);
         targets.truncate(MOST_TARGETS);
@@ -53,7 +56,11 @@ impl Figures {
         let build = [("version", env!("CARGO_PKG_VERSION")), ("command", self.command)];
         out.family("tapline_build", "Which tapline this is", Info)?.encode_info(&build)?;
         out.counter("tapline_connections_accepted", "Connections that were accepted", accepted.load(Relaxed))?;
-        out.counter("tapline_accept_failures", "Times that no connection could be accepted", accept_failed.load(Relaxed))?;
+        out.counter(
+            "tapline_accept_failures",
+            "Times that no connection could be accepted and somebody was told",
+            accept_failed.load(Relaxed),
+        )?;
         out.gauge("tapline_connections_open", "Connections that have not ended", self.counts.open())?;
         if let Some(most) = self.program.most_connections() {
             out.gauge("tapline_connections_limit", "Connections that there may be at a time", most)?;
@@ -80,10 +87,13 @@ impl Figures {
             let mut cpu = out.family("process_cpu_seconds", "CPU time of the process and of the kernel for it", Counter)?;
             cpu.encode_counter::<NoLabelSet, _, u64>(&seconds, None)?;
         }
+        if let Some(seconds) = process::started() {
+            out.family("process_start_time_seconds", "When the process started, in seconds since 1970", Gauge)?.encode_gauge(&seconds)?;
+        }
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Memory that the process has", usage.resident),
-            ("process_open_fds", "Descriptors that are open", usage.descriptors),
-            ("process_max_fds", "Descriptors that may be open", usage.most_descriptors),
+            ("process_open_fds", "Descriptors that are open", process::descriptors()),
+            ("process_max_fds", "Descriptors that may be open", descriptors::limit()),
         ] {
             if let Some(value) = value {
                 out.gauge(name, help, value)?;
@@ -115,8 +125,8 @@ fn each_target(out: &mut Out<'_, '_>, targets: &[Target]) -> fmt::Result {
         ("tapline_target_connections", "Connections that the target took", |backend| &backend.totals().connections),
         ("tapline_target_failures", "Connections that the target did not take", |backend| &backend.totals().failed),
         ("tapline_target_broken", "Connections that the target took and broke off", |backend| &backend.totals().broken),
-        ("tapline_target_received_bytes", "Bytes from the target, of connections that have ended", |backend| &backend.totals().received),
-        ("tapline_target_sent_bytes", "Bytes to the target, of connections that have ended", |backend| &backend.totals().sent),
+        ("tapline_target_received_bytes", "Bytes from the target", |backend| &backend.totals().received),
+        ("tapline_target_sent_bytes", "Bytes to the target", |backend| &backend.totals().sent),
     ];
     for (name, help, count) in counters {
         let mut family = out.family(name, help, Counter)?;
@@ -140,9 +150,11 @@ fn each_target(out: &mut Out<'_, '_>, targets: &[Target]) -> fmt::Result {
     let gauges: [(&str, &str, Now); 5] = [
         ("tapline_target_open", "Connections or requests that the target has", |(_, backend, _)| backend.open() as u64),
         ("tapline_target_up", "Whether the checks of the target find it well", |(_, backend, _)| u64::from(backend.is_up())),
-        ("tapline_target_draining", "Whether the target takes no new connections, because it was asked to", |(_, backend, there)| {
-            u64::from(!there || backend.standing().draining)
-        }),
+        (
+            "tapline_target_draining",
+            "Whether the target takes no new connections, because it was asked to or was taken out",
+            |(_, backend, there)| u64::from(!there || backend.standing().draining),
+        ),
         ("tapline_target_ejected", "Whether the target is left out for a while, because it did not take connections", |(_, backend, _)| {
             u64::from(backend.standing().ejection.is_ejected())
         }),

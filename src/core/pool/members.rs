@@ -10,6 +10,7 @@ use crate::{
     addr::{HostPort, Target, TargetSpec},
     balance::{Loads, Seat},
     builtin,
+    discovery::MOST_TARGETS,
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -40,6 +41,20 @@ pub struct Changes {
     pub removed: Vec<Arc<str>>,
     /// Who has another weight, or other options.
     pub changed: Vec<Arc<str>>,
+}
+
+/// Why a target was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// There is one of its name.
+    #[error("it is there already")]
+    Exists,
+    /// [`MOST_TARGETS`] were added.
+    #[error("no more than {MOST_TARGETS} can be added")]
+    TooMany,
+    /// A builtin server could not be started.
+    #[error(transparent)]
+    Start(#[from] io::Error),
 }
 
 /// Builtin servers that were started for targets that are to come, by label.
@@ -136,15 +151,19 @@ impl Members {
         all.filter(|(source, label, _)| *source == SourceId::ADMIN || !self.removed.contains(label))
     }
 
-    /// Adds a target for whoever adds them while it runs; false where it is there already.
-    pub(super) fn add(&mut self, spec: &TargetSpec, started: Started) -> bool {
+    /// Adds a target for whoever adds them while it runs.
+    pub(super) fn add(&mut self, spec: &TargetSpec, started: Started) -> Result<(), AddError> {
         let label = spec.target.to_string();
         if self.all.iter().any(|(_, backend)| *backend.label == *label) {
-            return false;
+            return Err(AddError::Exists);
         }
-        self.listed.entry(SourceId::ADMIN).or_default().push(spec.clone());
+        let added = self.listed.entry(SourceId::ADMIN).or_default();
+        if added.len() >= MOST_TARGETS {
+            return Err(AddError::TooMany);
+        }
+        added.push(spec.clone());
         self.relist(started);
-        true
+        Ok(())
     }
 
     /// Takes a target out, whatever source it is from; it was there. It stays out until it is added, or until no source lists it
@@ -320,12 +339,23 @@ mod tests {
         // Added with other options than its source has.
         assert!(pool.remove("a:1").is_some());
         let spec = |text: &str| text.parse::<TargetSpec>().unwrap();
-        let a = pool.add(&spec("a:1,weight=7")).await.unwrap().unwrap();
+        let a = pool.add(&spec("a:1,weight=7")).await.unwrap();
         assert_eq!((labels(&pool).as_str(), a.standing().weight.get()), ("b:1 e:1 c:1 a:1", 7));
-        assert!(pool.add(&spec("a:1")).await.unwrap().is_none());
+        assert!(matches!(pool.add(&spec("a:1")).await, Err(AddError::Exists)));
         pool.name_source(file, "@file");
         assert_eq!((&*pool.sources()["a:1"], &*pool.sources()["b:1"], &*pool.sources()["e:1"]), ("admin", "arguments", "@file"));
         assert!(pool.remove("a:1").is_some());
         assert_eq!(labels(&pool), "b:1 e:1 c:1");
+    }
+
+    #[tokio::test]
+    async fn who_adds_does_so_within_the_bound_of_other_sources() {
+        let pool = Pool::new(&[], Policy::default()).await.unwrap();
+        let many: Vec<TargetSpec> = (0..MOST_TARGETS).map(|n| format!("h{n}:1").parse().unwrap()).collect();
+        pool.update(SourceId::ADMIN, &many).await.unwrap();
+        let more = "more:1".parse().unwrap();
+        assert!(matches!(pool.add(&more).await, Err(AddError::TooMany)));
+        assert!(pool.remove("h7:1").is_some());
+        assert_eq!(&*pool.add(&more).await.unwrap().label, "more:1");
     }
 }

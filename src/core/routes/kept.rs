@@ -165,7 +165,8 @@ impl Forwards {
         let mut named: Vec<(Arc<str>, Arc<InUse>)> = live.look(|table| {
             let entries = table.iter().filter_map(|found| {
                 let entry = found.to();
-                Some((entry.rule.matcher.to_string().into(), entry.state.0.get()?.clone()))
+                let used = entry.state.0.get()?.clone();
+                Some((entry.rule.matcher.to_string().into(), used))
             });
             entries.collect()
         });

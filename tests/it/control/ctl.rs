@@ -52,3 +52,20 @@ fn ctl_waits_for_the_last_connection() {
     let listed: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((&listed["target"], &listed["open"]), (&"builtin:echo".into(), &0.into()));
 }
+
+#[test]
+fn ctl_waits_for_what_somebody_else_has_removed_meanwhile() {
+    let mut lb = Controlled::start(&["lb4", "0", "builtin:echo", "--no-checks"]);
+    let mut client: TcpStream = lb.tapline.connect();
+    client.write_all(b"x").unwrap();
+    read_n(&mut client, 1);
+    let admin = format!("unix:{}", lb.socket.display());
+    let waiting = program().args(["ctl", &admin, "drain", "builtin:echo", "--wait", "--json"]).spawn().unwrap();
+    assert_eq!(lb.tapline.event("admin")["action"], "drain");
+    // Meanwhile it is looked several times.
+    lb.done("DELETE", "/targets/builtin:echo?deadline=1s", "");
+    let told = finished(waiting);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let listed: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!((&listed["target"], &listed["open"]), (&"builtin:echo".into(), &0.into()));
+}

@@ -73,3 +73,27 @@ fn a_drain_that_is_taken_back_resets_nobody() {
     at_a.write_all(b"x").unwrap();
     assert_eq!(read_n(&mut client, 1), b"x");
 }
+
+#[test]
+fn a_deadline_is_not_for_who_came_back_meanwhile() {
+    let (listener, to_a) = listener();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let with_a = format!("{to_a}\n127.0.0.1:1\n");
+    std::fs::write(&file, &with_a).unwrap();
+    let mut lb = Controlled::start(&["lb4", "0", &format!("@{}", file.path().display()), "--policy", "first", "--no-checks"]);
+    let drained = lb.done("POST", &format!("/targets/{to_a}/drain?deadline=2s"), "");
+    assert!(drained[0]["reset_in_ms"].as_u64().is_some());
+    for text in ["127.0.0.1:1\n", &with_a] {
+        std::fs::write(&file, text).unwrap();
+        while lb.tapline.event("targets")["targets"] != text.lines().count() {}
+    }
+    let back = lb.done("GET", &format!("/targets/{to_a}"), "");
+    assert_eq!((&back[0]["state"], &back[0]["reset_in_ms"]), (&"up".into(), &Value::Null));
+    let mut client = lb.tapline.connect();
+    let mut at_a = accept(&listener);
+    // A deadline that is set later is over later.
+    lb.done("POST", "/targets/127.0.0.1:1/drain?deadline=2s", "");
+    assert_eq!(lb.tapline.event("cut")["target"], "127.0.0.1:1");
+    at_a.write_all(b"still here").unwrap();
+    assert_eq!(read_n(&mut client, 10), b"still here");
+}
