@@ -139,7 +139,7 @@ impl Look {
 fn head_lines(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
     let left = format!("tapline {} on {}  up {}  ", view.command, view.addr, age(view.up));
     let well = format!("{}/{} targets usable", view.eligible, view.all);
-    let well_style = if !view.well { look.colored(Color::Red) } else { Style::new() };
+    let well_style = if view.well { Style::new() } else { look.colored(Color::Red) };
     let mut process = Vec::new();
     process.extend(view.cpu.map(|share| format!("CPU {:.0} %", share * 100.0)));
     process.extend(view.resident.map(bytes));
