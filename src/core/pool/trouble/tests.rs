@@ -128,8 +128,12 @@ async fn many_that_come_back_together_grow_together() {
     let names: Vec<_> = (1..=100).map(|n| format!("h{n}:1")).collect();
     let settings = Settings { slow_start: Some(seconds(10)), ..Policy::RoundRobin.into() };
     let (pool, all, ..) = pool(&names.join(","), settings).await;
-    all.iter().for_each(|backend| pool.set_up(backend, false));
-    all.iter().for_each(|backend| pool.set_up(backend, true));
+    for backend in &all {
+        pool.set_up(backend, false);
+    }
+    for backend in &all {
+        pool.set_up(backend, true);
+    }
     let mut picks = pool.pick(Asked { explain: true, ..Asked::default() });
     picks.next();
     let picked = picks.picked().unwrap();
