@@ -247,3 +247,19 @@ fn steps_that_make_no_sense_are_wrong_usage() {
         assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
+
+#[test]
+fn a_check_by_http_reads_the_answer_and_ends_by_fin() {
+    let (send, ends) = std::sync::mpsc::channel();
+    let target = server(move |mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(read_n(&mut stream, 1));
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n").unwrap();
+        let _ = stream.write_all(&pattern(20000));
+        let _ = send.send(read_to_any_end(&mut stream));
+    });
+    let _tapline = balancer(&[target.to_string(), naming("other").to_string()], &["--check", "http:/"]);
+    assert_eq!(ends.recv_timeout(DEADLINE), Ok((vec![], Ok(()))));
+}
