@@ -87,8 +87,8 @@ fn a_health_path_that_answers_500_takes_the_backend_out_until_it_is_well() {
         }
     });
     let (good, _got) = backend(OK);
-    let args = ["lb7", "0", "--health", "/x", "--check-interval", "50ms", "--rise", "2", &bad.to_string(), &good.to_string()];
-    let mut tapline = Tapline::start(&args);
+    let flags = ["--policy", "round-robin", "--health", "/x", "--check-interval", "50ms", "--rise", "2"];
+    let mut tapline = Tapline::start(&[&["lb7", "0", &bad.to_string(), &good.to_string()], &flags[..]].concat());
     let down = tapline.event("health");
     assert_eq!((&down["target"], &down["up"]), (&bad.to_string().into(), &false.into()));
     assert!(down["why"].as_str().unwrap().contains("500"), "{down}");
