@@ -124,9 +124,12 @@ impl Connection {
         let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
         if protocol == ProtocolVersion::RESP3 {
             let (changes, content, left) = (changes.clone(), content.clone(), left.clone());
-            config = config.set_push_sender(move |push| {
-                // What is told of others' doing is no part of an answer, and each of it is bounded by itself.
-                left.store(LARGEST, Relaxed);
+            config = config.set_push_sender(move |push: PushInfo| {
+                // What is told of others' doing is no part of an answer, and each of it is bounded by itself. The end of the connection
+                // is told too, whose reason may be that nothing is left.
+                if push.kind != PushKind::Disconnection {
+                    left.store(LARGEST, Relaxed);
+                }
                 changes.note(push, &*content);
                 Ok::<_, redis::aio::SendError>(())
             });
