@@ -4,6 +4,9 @@ use super::{Chooser, Method};
 use crate::random::open_unit;
 use std::{cmp::Reverse, collections::BinaryHeap, sync::PoisonError};
 
+/// How many stand in by turns for one client. Each looks at everybody: where so many fail, the others come as they are listed.
+const MOST_TURNS: usize = 8;
+
 /// Those that were not tried yet, in the policy's order, found one by one. Each comes once.
 #[derive(Debug)]
 pub struct Rest {
@@ -15,8 +18,8 @@ pub struct Rest {
 
 #[derive(Debug)]
 enum Order {
-    /// Whoever has the next turns, where these turn up within so many; then one by a turn of those that are left, and then all of them from a place on.
-    Turns { left: usize, place: Option<usize> },
+    /// So many more by turns of those that are left; then all of them from a place on.
+    Turns { left: usize, place: usize },
     /// By score, the highest first; of equals, who stands next behind the one that was tried first.
     Scores(BinaryHeap<(u64, Reverse<usize>, usize)>),
     /// Those of a draw; who is held came off worse in the draw before.
@@ -26,9 +29,8 @@ enum Order {
 }
 
 impl Chooser {
-    /// The others, once the first that was chosen, if one was, could not be used. In turn: by turns of
-    /// their own. Random: drawn by weight. Fewest:
-    /// fewest first. Two choices: the better of the one that came off worse and another that is drawn. First: in order.
+    /// The others, once the first that was chosen, if one was, could not be used. In turn: by turns of their own. Random: drawn by
+    /// weight. Fewest: fewest first. Two choices: the better of the one that came off worse and another that is drawn. First: in order.
     /// Rendezvous and Maglev: by rendezvous. Ring: along the ring.
     pub fn rest(&self, key: Option<u64>, first: Option<usize>, open: impl Fn(usize) -> usize) -> Rest {
         let many = self.candidates.len();
@@ -48,8 +50,7 @@ impl Chooser {
             scores(&mut weights.map(|weight| open_unit(self.random.next()).ln() / weight))
         };
         let order = match &self.method {
-            // Enough for all to have a turn, unless weights are very different.
-            Method::Turns(_) => Order::Turns { left: 2 * many + 64, place: None },
+            Method::Turns(_) => Order::Turns { left: MOST_TURNS, place: 0 },
             Method::Random(_) => Order::Scores(drawn()),
             Method::TwoChoices(_) => Order::Pairs { drawn: drawn(), held: None },
             Method::Loads(loads, _) if loads.is_by_place() => Order::Scores(scores(&mut (0..many).map(|at| -(at as f64)))),
@@ -69,26 +70,16 @@ impl Chooser {
             return None;
         }
         let at = match &mut rest.order {
-            Order::Turns { place: Some(place), .. } => {
+            Order::Turns { left: 0, place } => {
                 let at = (*place..rest.tried.len()).find(|at| !rest.tried[*at])?;
                 *place = at + 1;
                 at
             }
-            // Whoever stands in has a turn of its own: else the neighbour of one that fails would have the turns of both.
-            Order::Turns { left, place } => {
+            // Whoever stands in pays for it: else the neighbour of one that fails would have the turns of both.
+            Order::Turns { left, .. } => {
+                *left -= 1;
                 let Method::Turns(turns) = &self.method else { return None };
-                let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-                let found = std::iter::from_fn(|| {
-                    *left = left.checked_sub(1)?;
-                    turns.next()
-                });
-                match { found }.find(|at| !rest.tried[*at]) {
-                    Some(at) => at,
-                    None => {
-                        *place = Some(0);
-                        turns.next_of_others(&rest.tried)?
-                    }
-                }
+                turns.lock().unwrap_or_else(PoisonError::into_inner).next_of_others(&rest.tried)?
             }
             Order::Scores(scores) => scores.pop()?.2,
             Order::Pairs { drawn, held } => match (held.take().or_else(|| Some(drawn.pop()?.2))?, drawn.pop()) {

@@ -31,7 +31,7 @@ fn who_stands_in_for_one_that_fails_has_a_turn_of_its_own() {
 fn who_stands_in_does_so_by_weight() {
     let picking = Picking::new(settings(Policy::RoundRobin), &[("a:1", 1000), ("b:1", 1), ("c:1", 1), ("d:1", 2)]);
     let mut counts = [0_u32; 4];
-    for _ in 0..4000 {
+    for _ in 0..40_000 {
         let mut at = picking.chooser.choose(None, |_| 0).unwrap().at;
         if at == 0 {
             let mut rest = picking.chooser.rest(None, Some(at), |_| 0);
@@ -39,8 +39,7 @@ fn who_stands_in_does_so_by_weight() {
         }
         counts[at] += 1;
     }
-    assert!(
-        counts[0] == 0 && counts[1].abs_diff(1000) < 10 && counts[2].abs_diff(1000) < 10 && counts[3].abs_diff(2000) < 10,
-        "{counts:?}"
-    );
+    // Who has saved up credit for a turn of the whole sum, 1004, may spend it on 251 of the sum of three, once and for all.
+    let off = [0, 10_000, 10_000, 20_000].iter().zip(counts).map(|(due, count)| count.abs_diff(*due)).max();
+    assert!(counts[0] == 0 && off < Some(260), "{counts:?}");
 }
