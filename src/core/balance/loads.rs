@@ -5,6 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// How far along a ring somebody with room is looked for, before it is looked whether there is anybody: targets are fewer than points.
+const NEAR: usize = 64;
+
 /// Who comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
@@ -146,8 +149,14 @@ impl Loads {
         // open + 1 <= ceil(percent % of the share), without a division.
         let has_room =
             |leaf: &Leaf| leaf.terms.is_some_and(|terms| u128::from(leaf.open) * 100 * u128::from(weights) < of * u128::from(terms.weight));
+        let fits = |leaf: &Leaf| has_room(leaf) && leaf.has_room();
         let mut all = all;
-        let at = all.find(|at| has_room(&inner.leaves[*at]) && inner.leaves[*at].has_room())?;
+        let near = all.by_ref().take(NEAR).find(|at| fits(&inner.leaves[*at]));
+        let at = match near {
+            Some(at) => at,
+            None if inner.leaves.iter().any(fits) => all.find(|at| fits(&inner.leaves[*at]))?,
+            None => return None,
+        };
         inner.enter_where_room(self.by, at)
     }
 
