@@ -154,7 +154,7 @@ fn catch(session: &Session) {
         let shutdown = session.shutdown.clone();
         tokio::spawn(async move {
             while quit.recv().await.is_some() {
-                if shutdown.is_draining() { shutdown.abort("a signal while draining") } else { shutdown.drain() }
+                shutdown.signalled();
             }
         });
     }

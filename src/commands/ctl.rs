@@ -11,7 +11,7 @@ use client::Client;
 use serde::Serialize;
 use std::{process::ExitCode, time::Duration};
 use tapline::{
-    addr::Target,
+    addr::{MOST_WEIGHT, Target},
     control::{Last, Listed, State},
 };
 
@@ -63,7 +63,7 @@ enum Action {
         #[command(flatten)]
         of: Of,
         /// Its weight, from 1 to 1000; to send nothing there, drain it
-        #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_WEIGHT.into()))]
         weight: u32,
     },
     /// Add a target, with its options as on the command line

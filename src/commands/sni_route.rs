@@ -21,6 +21,7 @@ use tapline::{
     starttls::Starttls,
 };
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// Route TLS by SNI and HTTP by Host, without decrypting
 ///
@@ -171,7 +172,7 @@ impl SniRoute {
         let started = |addr: &Endpoint| {
             forwards.begin_all(&live);
             for pool in &fixed {
-                pool.announce(&events);
+                forwards.begin_pool(pool, CancellationToken::new());
             }
             settings.relay.announce(&events);
             if let Some(Coalescing { one, other, rules }) = shared {

@@ -231,7 +231,7 @@ pub(crate) fn without_secret(text: &str) -> String {
 }
 
 /// The largest weight.
-pub(crate) const MOST_WEIGHT: u32 = 1000;
+pub const MOST_WEIGHT: u32 = 1000;
 
 /// The key and the value of what has the shape of an option: a path may hold '=' too.
 pub(crate) fn option(part: &str) -> Option<(&str, &str)> {

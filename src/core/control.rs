@@ -7,7 +7,7 @@ mod listed;
 pub use listed::{Last, Listed, State};
 
 use crate::{
-    addr::{AddrError, TargetSpec},
+    addr::{AddrError, MOST_WEIGHT, TargetSpec},
     connections::Connections,
     discovery::MOST_TARGETS,
     event::{AdminAction, Event, Events},
@@ -21,9 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-
-/// The largest weight of a target.
-const MOST_WEIGHT: u32 = 1000;
 
 /// The pools of a command. They may come and go.
 pub trait Pools: Send + Sync + 'static {

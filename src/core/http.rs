@@ -245,12 +245,9 @@ impl Client {
                     None => match upstream::connect(&self.balancer.dialer, &backend).await {
                         Ok(link) => link,
                         Err(error) => {
-                            backend.failed(&error);
                             let (why, next) = (error.words(), !error.is_shortage() && leases.peek().is_some());
-                            self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why: why.clone(), next });
-                            if !error.is_local() && !error.is_forbidden() {
-                                self.balancer.pool.failed(&backend, &why, &self.events);
-                            }
+                            self.events.emit(Event::DialFailed { id: self.id, target: label.clone(), why, next });
+                            self.balancer.pool.dial_failed(&backend, &error, true, &self.events);
                             let unanswered = undialed(&label, &error);
                             if !next {
                                 return Err(unanswered);

@@ -365,4 +365,21 @@ mod tests {
         pool.backends().iter().for_each(|backend| pool.stand(backend, |standing| standing.up = false));
         assert_eq!(pool.pick(Asked::default()).count(), 3);
     }
+
+    #[tokio::test]
+    async fn a_draw_is_told_where_its_winner_is_taken_and_only_then() {
+        let pool = pool("a:1,max=1,b:1", Policy::RoundRobin).await;
+        let asked = Asked { key: None, explain: true };
+        let mut picks = pool.pick(asked);
+        let held = picks.first().unwrap();
+        assert_eq!((&*picks.picked().unwrap().winner, &*held.label), ("a:1", "a:1"));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let mut picks = pool.pick(asked);
+            assert_eq!(&*picks.first().unwrap().label, "b:1");
+            told.extend(picks.picked().map(|picked| picked.winner.to_string()));
+        }
+        // Where it was the turn of the one that is full, there is no winner to tell of.
+        assert!((1..4).contains(&told.len()) && told.iter().all(|winner| winner == "b:1"), "{told:?}");
+    }
 }

@@ -31,6 +31,11 @@ impl Shutdown {
         Self::default()
     }
 
+    /// Somebody asks for the end: it drains, and aborts where it drains already, for whatever reason that began.
+    pub fn signalled(&self) {
+        if self.is_draining() { self.abort("a signal while draining") } else { self.drain() }
+    }
+
     /// Begins to drain.
     pub fn drain(&self) {
         self.0.drain.cancel();
@@ -131,7 +136,7 @@ impl Signals {
     /// A signal drains; one that comes while draining, for whatever reason that began, aborts.
     pub async fn drive(mut self, shutdown: &Shutdown) {
         while self.caught().await {
-            if shutdown.is_draining() { shutdown.abort("a signal while draining") } else { shutdown.drain() }
+            shutdown.signalled();
         }
     }
 

@@ -76,13 +76,7 @@ pub enum State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Ejected => "ejected",
-            Self::Draining => "draining",
-            Self::Removed => "removed",
-        })
+        self.serialize(f)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Found, MOST_TARGETS, file::LINES};
 use crate::{
     addr::{AddrError, Target, TargetSpec},
-    event::{Event, Events, brief, io_words},
+    event::{Event, Events, io_words},
     reading::{Send, Skipped},
 };
 use std::{
@@ -131,7 +131,7 @@ fn read<T>(mut input: impl BufRead, listed: &mut Listed<T>, mut hand: impl FnMut
 fn take<T>(listed: &mut Listed<T>, line: &mut Vec<u8>, too_long: &mut bool, skipped: &mut Skipped) {
     let taken = if *too_long { Err(format!("a line is longer than {LONGEST} bytes")) } else { listed.take(line) };
     if let Err(why) = taken {
-        skipped.add(&brief(&why));
+        skipped.add(&why);
     }
     line.clear();
     *too_long = false;

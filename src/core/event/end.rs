@@ -38,6 +38,13 @@ pub enum By {
     Local,
 }
 
+impl fmt::Display for By {
+    /// As in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// What a connection is doing. The flags of timeouts are named after these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +84,13 @@ pub(crate) const PHASES: [Phase; 10] = [
     Phase::Request,
     Phase::Response,
 ];
+
+impl fmt::Display for Phase {
+    /// As in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
 
 impl End {
     /// Ended as it should, by whoever ended first.

@@ -88,23 +88,20 @@ impl<'a> Dialing<'a> {
                 }
                 Err(error) => {
                     self.left = self.left.saturating_sub(error.elapsed);
-                    lease.failed(&error);
                     let others = !error.is_shortage() && self.has_others();
                     let next = others && !self.left.is_zero();
-                    let why = error.words();
-                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: why.clone(), next });
+                    conn.events.emit(Event::DialFailed { id: conn.id, target: lease.label.clone(), why: error.words(), next });
                     // Of a target that had not all of its time nothing is known.
                     let cut_off = error.timed_out && limit < settings.dialer.connect_timeout;
-                    if !error.is_local() && !error.is_forbidden() && !cut_off {
-                        self.forward.pool.failed(lease.backend(), &why, &conn.events);
-                    }
+                    self.forward.pool.dial_failed(lease.backend(), &error, !cut_off, &conn.events);
                     if next {
                         continue;
                     }
                     let cut_short = others || cut_off;
                     if self.left.is_zero() && cut_short {
                         let budget = settings.connect_budget;
-                        let why = format!("{}: {why}; no more time, {budget:?} are for all targets (--failover-timeout)", lease.label);
+                        let (label, words) = (&lease.label, error.words());
+                        let why = format!("{label}: {words}; no more time, {budget:?} are for all targets (--failover-timeout)");
                         return Err(End::failed(By::Timeout, Phase::Dial, why));
                     }
                     return Err(dial_end(&lease.label, &error));

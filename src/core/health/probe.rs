@@ -14,10 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use std::{
-    io,
-    sync::{Arc, LazyLock},
-};
+use std::io;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
@@ -25,8 +22,8 @@ use tokio::{
 };
 
 /// Checks at a time, for thousands of backends that do not answer. Those by a command are rarer: each is a process.
-static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(256)));
-static ROOM_FOR_COMMANDS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(16)));
+static ROOM: Semaphore = Semaphore::const_new(256);
+static ROOM_FOR_COMMANDS: Semaphore = Semaphore::const_new(16);
 
 /// The most that is read for what is expected.
 const MOST_READ: usize = 64 * 1024;

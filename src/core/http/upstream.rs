@@ -72,9 +72,14 @@ impl Idle {
             });
         }
         let kept = all.entry(id).or_default();
-        kept.retain(fresh);
+        // In order of time: those that are over are at the front. `take` drops whoever has closed.
+        let now = Instant::now();
+        kept.drain(..kept.partition_point(|(_, since)| now.duration_since(*since) >= KEPT));
+        if kept.len() >= MOST_KEPT {
+            kept.retain(|(link, _)| !link.sender.is_closed());
+        }
         if kept.len() < MOST_KEPT {
-            kept.push((link, Instant::now()));
+            kept.push((link, now));
         }
     }
 }

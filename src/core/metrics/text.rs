@@ -4,7 +4,6 @@ use super::{Counts, Figures};
 use crate::{
     descriptors,
     dial::Cause,
-    event::{By, Phase},
     histogram::{BOUNDS, Histogram},
     pool::{Backend, Pool},
     process::{self, Usage},
@@ -36,7 +35,7 @@ impl Collector for Figures {
         let out = &mut Out(&mut encoder);
         self.process(out)?;
         let pools = self.pools.pools();
-        self.pools(out, &pools)?;
+        Self::pools(out, &pools)?;
         let mut targets: Vec<Target> = Vec::new();
         for (name, pool) in &pools {
             let (here, leaving) = pool.here_and_leaving();
@@ -67,8 +66,7 @@ impl Figures {
         }
         let mut ended = out.family("tapline_connections_ended", "Connections that have ended, by who, during what", Counter)?;
         for (by, during, failed, count) in self.counts.endings() {
-            let (by, during, failed) = (by_word(by), phase_word(during), if failed { "true" } else { "false" });
-            let labels = [("by", by), ("during", during), ("failed", failed)];
+            let labels = [("by", by.to_string()), ("during", during.to_string()), ("failed", failed.to_string())];
             ended.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         out.histogram("tapline_connection_duration_seconds", "How long connections lasted that have ended", lasted)?;
@@ -102,8 +100,7 @@ impl Figures {
         Ok(())
     }
 
-    #[expect(clippy::unused_self, reason = "the pools are those of this command")]
-    fn pools(&self, out: &mut Out<'_, '_>, pools: &[(Arc<str>, Pool)]) -> fmt::Result {
+    fn pools(out: &mut Out<'_, '_>, pools: &[(Arc<str>, Pool)]) -> fmt::Result {
         let mut all = out.family("tapline_pool_targets", "Targets of a pool", Gauge)?;
         for (name, pool) in pools {
             all.encode_family(&[("pool", &**name)])?.encode_gauge(&pool.backends().len())?;
@@ -207,34 +204,5 @@ impl Out<'_, '_> {
 
     fn histogram(&mut self, name: &str, help: &str, of: &Histogram) -> fmt::Result {
         histogram(&mut self.family(name, help, MetricType::Histogram)?, of)
-    }
-}
-
-/// As in JSON.
-fn by_word(by: By) -> &'static str {
-    match by {
-        By::Client => "client",
-        By::Target => "target",
-        By::Timeout => "timeout",
-        By::Rule => "rule",
-        By::Fault => "fault",
-        By::Shutdown => "shutdown",
-        By::Local => "local",
-    }
-}
-
-/// As in JSON.
-fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Accept => "accept",
-        Phase::ProxyHeader => "proxy_header",
-        Phase::Hello => "hello",
-        Phase::Handshake => "handshake",
-        Phase::Queue => "queue",
-        Phase::Dial => "dial",
-        Phase::Relay => "relay",
-        Phase::HalfClose => "half_close",
-        Phase::Request => "request",
-        Phase::Response => "response",
     }
 }

@@ -112,7 +112,7 @@ impl Picks {
         let look = || {
             self.tried.extend(self.last.take());
             self.now = self.pool.0.now.load_full();
-            (self.stage, self.is_full, self.has_passed) = (Stage::First, false, false);
+            (self.stage, self.is_full, self.has_passed, self.picked) = (Stage::First, false, false, None);
             match self.next() {
                 None if self.is_full && self.has_passed => Found::ForOthers,
                 None if self.is_full => Found::Nothing,
@@ -186,12 +186,14 @@ impl Iterator for Picks {
         while let Some((at, entered)) = self.candidate() {
             let backend = self.now.usable(at);
             if self.tried.contains(&backend.id) {
+                // Of a draw whose winner is passed over nothing is told.
+                self.picked = None;
                 self.has_passed |= backend.places.has_room();
                 backend.seat.iter().filter(|_| entered).for_each(Seat::leave);
                 continue;
             }
             match Lease::take(backend, entered) {
-                None => self.is_full = true,
+                None => (self.is_full, self.picked) = (true, None),
                 lease => {
                     self.last = Some(backend.id);
                     return lease;

@@ -3,6 +3,7 @@
 use super::{Backend, Pool, Serving, SlowStart, Standing};
 use crate::{
     balance::Policy,
+    dial::DialError,
     event::{Event, Events},
 };
 use std::{
@@ -39,13 +40,21 @@ impl Failures {
 }
 
 impl Pool {
-    /// A backend has not taken a connection, for a reason of its own: neither this machine's nor a rule's. With so many in a row as
-    /// [`super::Ejection`] says it is ejected, unless it is the last that may be chosen. Any connection that it takes ends the row; who
-    /// is let back without one is on trial: one failure more is enough.
+    /// A backend has not taken a connection. `counts` is false where it had not all of its time, which tells nothing of it.
     ///
     /// # Panics
     /// Outside of a tokio runtime, which lets it back when its time is over.
-    pub fn failed(&self, backend: &Arc<Backend>, why: &str, events: &Events) {
+    pub fn dial_failed(&self, backend: &Arc<Backend>, error: &DialError, counts: bool, events: &Events) {
+        backend.failed(error);
+        if counts && !error.is_local() && !error.is_forbidden() {
+            self.failed(backend, &error.words(), events);
+        }
+    }
+
+    /// A backend has not taken a connection, for a reason of its own: neither this machine's nor a rule's. With so many in a row as
+    /// [`super::Ejection`] says it is ejected, unless it is the last that may be chosen. Any connection that it takes ends the row; who
+    /// is let back without one is on trial: one failure more is enough.
+    fn failed(&self, backend: &Arc<Backend>, why: &str, events: &Events) {
         let Some(rules) = self.0.settings.ejection else { return };
         let failures = backend.failures.one_more();
         // Without the lock first: where all are down all of them fail on.

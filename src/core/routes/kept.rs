@@ -143,10 +143,13 @@ impl Forwards {
     }
 
     fn begin(&self, used: &InUse) {
-        if used.begun.swap(true, Relaxed) {
-            return;
+        if !used.begun.swap(true, Relaxed) {
+            self.begin_pool(&used.forward.pool, used.checks.clone());
         }
-        let pool = &used.forward.pool;
+    }
+
+    /// Tells where the builtin servers of a pool listen, and begins to check its targets, until `end` or the shutdown.
+    pub fn begin_pool(&self, pool: &Pool, end: CancellationToken) {
         pool.announce(&self.events);
         // Where there is one target alone, and will be, it is tried whatever a check says, as a rule.
         if pool.backends().len() < 2 && !self.controlled && !self.checks_one {
@@ -154,7 +157,6 @@ impl Forwards {
         }
         let dialer = self.settings.dialer.clone();
         let watching = health::watch(pool.clone(), self.checks.clone(), dialer, self.shutdown.clone(), self.events.clone());
-        let end = used.checks.clone();
         self.runtime.spawn(async move { end.run_until_cancelled(watching).await });
     }
 
